@@ -24,9 +24,9 @@ class HarnessThreads:
         self._boot = frozenset(self._names())
         self._before = 0.0
 
-    def job_ended(self) -> None:
-        """Measure from now on what the threads do that a job has left."""
-        self._before = self._seconds()
+    def job_ended(self, *, none_left: bool) -> None:
+        """Measure from now on what the threads do that a job has left, unless it surely left none."""
+        self._before = 0.0 if none_left else self._seconds()
 
     def are_busy(self) -> bool:
         """Return whether threads that a job has left worked on after `job_ended`."""

@@ -65,6 +65,9 @@ class ResourceLimits(Protocol):
     def settle(self) -> None:
         """Record the current processes: the sandbox has booted and no user code has run."""
 
+    def unchanged(self) -> bool:
+        """Return whether there surely is what was there when `settle` was called, and nothing more; cheap."""
+
     def leftovers(self) -> str | None:
         """Return what there is beside what was there when `settle` was called, if it is not to stay.
 
@@ -91,6 +94,7 @@ class CgroupLimits:
         self._on_exceeded: Callable[[str], None] | None = None
         self._tasks = 0
         self._processes: frozenset[int] = frozenset()
+        self._single_threaded = False
         self._born_inside = False
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
@@ -133,8 +137,16 @@ class CgroupLimits:
     def settle(self) -> None:
         self._tasks = self._group.tasks()
         self._processes = frozenset(self._group.processes())
+        self._single_threaded = self._tasks == len(self._processes)
+
+    def unchanged(self) -> bool:
+        # The processes of after boot end with the sandbox only. Where each has one thread, none of what was
+        # counted can be gone, so nothing else can hide behind the same number.
+        return self._single_threaded and self._group.tasks() <= self._tasks
 
     def leftovers(self) -> str | None:
+        if self.unchanged():
+            return None
         if not self._processes.issuperset(self._group.processes()):
             return LEFTOVER_PROCESSES
         return LEFTOVER_THREADS if self._group.tasks() > self._tasks + MAX_LEFT_TASKS else None
@@ -201,6 +213,9 @@ class WatchedLimits:
     def settle(self) -> None:
         self._settled = frozenset(self._find_processes())
         self._tasks = sum(map(_tasks, self._settled))
+
+    def unchanged(self) -> bool:
+        return False
 
     def leftovers(self) -> str | None:
         pids = self._find_processes()

@@ -216,3 +216,27 @@ async def test_a_few_late_log_lines_cost_nothing(stage: Stage) -> None:
         assert played.output == 7
         assert played.said == []
     assert stage.pool.stats().booted == 1
+
+
+async def test_a_sandbox_that_a_job_has_worn_out_takes_none_of_those_that_waited_behind_it(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(slots=1, fast_seconds=10, pipeline_seconds=100)
+    source = (
+        HANDLER
+        + """
+    token = sys.stdout._log._assignment_id
+    if input:
+        os.write(3, struct.pack('<BBHIQ', 20, 2, 0, 1, token) + b'7')
+        time.sleep(1000)
+    return 8
+"""
+    )
+    for _ in range(2):
+        await stage.run(source)
+    worn = stage.assign(source, input=b'{"wears": true}')
+    behind = [stage.assign(source) for _ in range(2)]
+    await stage.finish(worn, *behind)
+    assert [one.output for one in (worn, *behind)] == [7, 8, 8]
+    assert stage.pool.stats().discarded == {"worn": 1}
+    assert stage.pool.stats().booted == 2

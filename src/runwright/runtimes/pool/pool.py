@@ -67,8 +67,7 @@ class Pool:
         egress: Egress | None = None,
         term: LeaseTerm | None = None,
     ) -> None:
-        self._settings = settings
-        self._clock = clock
+        self._settings, self._clock = settings, clock
         self._texts = TextThreads()
         self._on_started, self._on_outcome = on_started, on_outcome
         self._make_job = partial(RunningJob, on_line=on_line, threads=self._texts, calls=calls)
@@ -106,7 +105,6 @@ class Pool:
             return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._inventory.stop_refilling()
         await self.kill_all()
         self._inventory.close()
@@ -135,9 +133,8 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """Return counts for operators."""
-        running = sum(len(s.in_flight) for s in self._slots)
-        waiting = sum(len(g.waiting) for g in self._groups.values())
-        return self._inventory.stats(running=running, waiting=waiting)
+        waiting = sum(len(group.waiting) for group in self._groups.values())
+        return self._inventory.stats(running=sum(len(s.in_flight) for s in self._slots), waiting=waiting)
 
     def capacity(self) -> PoolCapacity:
         """Return how many jobs may be assigned now."""
@@ -175,6 +172,10 @@ class Pool:
         group.members.add(sandbox)
         self._set_idle(sandbox)
         sandbox.load()
+
+    def expect(self, runtime: str) -> None:
+        """Keep sandboxes of this runtime pre-booted: a worker without folders may soon have a job."""
+        self._inventory.note_use(runtime)
 
     def cancel(self, assignment_id: int) -> None:
         """Cancel an assignment, wherever it is; its outcome follows."""
@@ -233,8 +234,7 @@ class Pool:
     def _refuse(self, job: RunningJob, problem: str | None) -> None:
         at = self._clock()
         outcome = job.unstarted(at) if problem is None else job.failed(at, ErrorCode.LOAD_ERROR, problem)
-        loop = self._loop or asyncio.get_running_loop()
-        loop.call_soon(self._end, job, outcome)
+        (self._loop or asyncio.get_running_loop()).call_soon(self._end, job, outcome)
 
     def _end(self, job: RunningJob, outcome: AttemptOutcome) -> None:
         if self._jobs.pop(job.id, None) is not None:
@@ -290,7 +290,7 @@ class Pool:
             group.waiting.appendleft(job)
             self._waiting_groups[group.code.key] = group
         if not sandbox.in_flight and sandbox.state <= SandboxState.IDLE and sandbox in self._slots:
-            self._set_idle(sandbox)
+            self._reuse(sandbox)
 
     def _place_waiting(self) -> None:
         """Place waiting jobs as far as there is capacity, first of the tenants that hold the fewest slots."""
@@ -311,6 +311,13 @@ class Pool:
             self._groups.pop(group.code.key, None)
             self._waiting_groups.pop(group.code.key, None)
 
+    def _reuse(self, sandbox: Sandbox) -> None:
+        unusable = sandbox.tainted or ("worn out" if sandbox.retiring else None)
+        if unusable:
+            self._discard(sandbox, unusable)
+        else:
+            self._set_idle(sandbox)
+
     def _set_idle(self, sandbox: Sandbox) -> None:
         self._slots.release(sandbox)
         group = self._group_of(sandbox)
@@ -326,8 +333,7 @@ class Pool:
     def _withdraw(self, sandbox: Sandbox) -> None:
         """Place no more jobs on a sandbox."""
         self._inventory.withdraw(sandbox)
-        group = self._group_of(sandbox)
-        if group is not None:
+        if (group := self._group_of(sandbox)) is not None:
             group.members.discard(sandbox)
             if sandbox in group.idle:
                 group.idle.remove(sandbox)
@@ -348,11 +354,10 @@ class Pool:
 
     def job_ended(self, sandbox: Sandbox, job: RunningJob, outcome: AttemptOutcome, micros: int) -> None:
         """Report the outcome and record how long the job took."""
-        found = self._jobs.get(job.id)
         if self._loop is not None and job.started:
             now = self._loop.time()
             self._cpus.record_runtime(job.assignment.code.tenant_id, now - job.started, now)
-        if found is not None:
+        if (found := self._jobs.get(job.id)) is not None:
             group = found[1]
             group.queues = group.queues and not (sandbox.stdio.used or job.asked)
             if outcome.status is OutcomeStatus.COMPLETED:
@@ -365,12 +370,9 @@ class Pool:
 
     def sandbox_idle(self, sandbox: Sandbox) -> None:
         """Reuse the sandbox, or discard it."""
-        unusable = sandbox.tainted or ("worn out" if sandbox.retiring else sandbox.process.limits.leftovers())
-        if unusable:
-            self._discard(sandbox, unusable)
-        else:
-            self._set_idle(sandbox)
-        self._place_waiting()
+        self._reuse(sandbox)
+        if self._waiting_groups:
+            self._place_waiting()
         for surplus in self._inventory.surplus(busy=len(self._slots)):
             self._discard(surplus, "surplus")
         self._on_capacity()
@@ -382,8 +384,7 @@ class Pool:
 
     def sandbox_blocked(self, sandbox: Sandbox) -> None:
         """Move the jobs that wait in the sandbox to others."""
-        group = self._group_of(sandbox)
-        if group is not None and sandbox.tainted is None:
+        if (group := self._group_of(sandbox)) is not None and sandbox.tainted is None:
             group.slow_down(self._settings)
         self._recall(sandbox)
         self._place_waiting()
@@ -392,8 +393,7 @@ class Pool:
         """Free the slot."""
         self._withdraw(sandbox)
         self._slots.release(sandbox)
-        group = self._group_of(sandbox)
-        if group is not None:
+        if (group := self._group_of(sandbox)) is not None:
             self._drop_if_empty(group)
         self._inventory.gone(sandbox)
         self._place_waiting()

@@ -277,7 +277,7 @@ class Sandbox:
     def _become_idle(self, now: float) -> None:
         self.state, self.idle_since = SandboxState.IDLE, now
         if self._warm:
-            self.process.job_ended()
+            self.tainted = self.tainted or self.process.job_ended()
             self._expect_within(REST_SECONDS)
 
     def _spoke_outside(self) -> None:

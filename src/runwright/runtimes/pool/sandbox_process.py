@@ -98,10 +98,12 @@ class SandboxProcess:
         self.limits.settle()
         self._threads = HarnessThreads(self.harness_pid)
 
-    def job_ended(self) -> None:
-        """Measure from now on what a job has left running."""
+    def job_ended(self) -> str | None:
+        """Return what jobs have left, if the sandbox must not be used again; `rest` looks at it once more."""
+        unchanged = self.limits.unchanged()
         if self._threads is not None:
-            self._threads.job_ended()
+            self._threads.job_ended(none_left=unchanged)
+        return None if unchanged else self.limits.leftovers()
 
     def rest(self) -> str | None:
         """Stop the harness until `wake`; return why the sandbox must not be used again, if it must not.
