@@ -21,6 +21,8 @@ from runwright.sandbox.spawn import SOCKET_FD
 HARNESS_FOLDER: Final = Path(__file__).parent / "harness"
 HARNESS_INSIDE: Final = "/harness"
 """Where a sandbox has `HARNESS_FOLDER`."""
+JOB_WAITS: Final = "job-waits"
+"""The last argument of a harness that is started for a job, and so does not prepare for others first."""
 _COMMANDS: Final = "/runtime/bin"
 """Where a sandbox has the interpreter under its usual names."""
 
@@ -34,10 +36,14 @@ def harness_command(
     memory_mb: int,
     code: WorkerCode | None = None,
 ) -> list[str]:
-    """Return the command line of a harness that works in `folder` and whose file is in `harness_folder`."""
+    """Return the command line of a harness that works in `folder` and whose file is in `harness_folder`.
+
+    `code` is given if it is started for a job.
+    """
     heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
     harness = f"{harness_folder}/{interpreter.harness}"
-    arguments = (str(SOCKET_FD), str(uid), folder, *interpreter.arguments)
+    waits = (JOB_WAITS,) if code is not None and interpreter.module else ()
+    arguments = (*interpreter.module, str(SOCKET_FD), str(uid), folder, *interpreter.arguments, *waits)
     paths = _flag_paths(folder, code, sandboxed=harness_folder == HARNESS_INSIDE)
     flags = [flag.format(**paths) for flag in _flags(interpreter, code)]
     return [interpreter.path, *flags, *heap, harness, *arguments]

@@ -43,6 +43,9 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     project_flags: dict[str, tuple[str, tuple[str, ...]]] = {}
     """By file name in a bundle with a layer: the flag that the file replaces, and its replacement."""
     harness: str
+    """The file that it runs."""
+    module: tuple[str, ...] = ()
+    """The harness itself, where that file runs a module."""
     mounts: tuple[str, ...] = ()
     """Directories of the host that it needs in addition to /usr."""
     arguments: tuple[str, ...] = ()

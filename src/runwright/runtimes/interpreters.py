@@ -5,7 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,7 @@ _ASK: Final = (
     "import sys; print(sys.base_prefix, sys.base_exec_prefix, sys.executable, sys.implementation.name,"
     " '%d.%d.%d' % sys.version_info[:3], sep='\\n')"
 )
+_RUN_HARNESS: Final = "run_harness.py"
 _PYTHON_FLAGS: Final = ("-I", "-S", "-X", "utf8")
 _NODE_FLAGS: Final = ("--v8-pool-size=1",)
 _NODE_HEAP: Final = "--max-old-space-size={}"
@@ -170,7 +171,8 @@ def find_shell(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
         version=words[0] if words else Path(shell).name,
         path=python.path,
         flags=python.flags,
-        harness="shell_harness.py",
+        harness=_RUN_HARNESS,
+        module=("shell_harness",),
         mounts=(*python.mounts, *_outside_usr(os.path.realpath(shell))),
         arguments=(shell,),
         commands=python.commands,
@@ -191,12 +193,26 @@ def find_wasm(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
             version=metadata.version("wasmtime"),
             path=python.path,
             flags=python.flags,
-            harness="wasm_harness.py",
+            harness=_RUN_HARNESS,
+            module=("wasm_harness",),
             mounts=(*python.mounts, *_outside_usr(library)),
             arguments=(library, str(paths.wasm_fuel)),
             overhead_mb=160,  # for compiling; a module's own memory is limited by wasmtime
         )
     raise InterpreterNotFoundError(f"there is no wasmtime for {machine}: install the package wasmtime")
+
+
+def compile_harnesses(folder: Path, inside: str, found: Iterable[Interpreter | str]) -> None:
+    """Keep the bytecode of the harnesses for their pythons, which cannot write it from within a sandbox.
+
+    `inside`: what a sandbox calls the folder, whose path on the host the bytecode must not show. Where this
+    user may not write to the folder either, each sandbox compiles them again.
+    """
+    pythons = {one.path for one in found if isinstance(one, Interpreter) and one.module}
+    for python in sorted(pythons):
+        _run(
+            [python, "-I", "-S", "-m", "compileall", "-q", "-l", "-s", str(folder), "-p", inside, str(folder)]
+        )
 
 
 def _pythons() -> Iterator[str]:
@@ -229,7 +245,8 @@ def _ask_python(path: str) -> Interpreter | None:
         version=version,
         path=os.path.realpath(executable),
         flags=_PYTHON_FLAGS,
-        harness="python_harness.py",
+        harness=_RUN_HARNESS,
+        module=("python_harness",),
         mounts=tuple(sorted(mounts)),
         commands=("python", "python3", f"python3.{version.split('.')[1]}"),
     )

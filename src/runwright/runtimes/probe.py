@@ -19,9 +19,19 @@ import msgspec
 
 from runwright.egress.namespace import DNS_PORT
 from runwright.egress.namespace_pool import namespace_command, receive_listeners
-from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.harness_command import (
+    HARNESS_FOLDER,
+    HARNESS_INSIDE,
+    harness_command,
+    sandbox_command,
+)
 from runwright.runtimes.host import Host, Interpreter, Isolation, MissingFeature, RuntimeInfo
-from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB, InterpreterPaths, find_interpreters
+from runwright.runtimes.interpreters import (
+    PREBOOTED_MEMORY_MB,
+    InterpreterPaths,
+    compile_harnesses,
+    find_interpreters,
+)
 from runwright.runtimes.protocol import HEADER, FrameKind
 from runwright.sandbox.account_files import open_account_files
 from runwright.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_bwrap, find_setpriv
@@ -66,6 +76,7 @@ def probe_host(paths: InterpreterPaths = _NONE_CHOSEN) -> Host:
     setup, failures = _find_setup(_setups(find_bwrap(), root=root), found)
     if setup.bwrap is None and root:
         found = find_interpreters(paths, readable=True)
+    compile_harnesses(HARNESS_FOLDER, HARNESS_INSIDE, found.values())
     reasons = {runtime: _boot_reason(setup, one) for runtime, one in found.items()}
     cgroups = open_cgroups()
     version = cgroups.version if cgroups is not None else 0

@@ -1,11 +1,13 @@
-"""Runs python handlers inside a sandbox: `python_harness.py FD UID FOLDER`.
+"""Runs python handlers inside a sandbox: `run_harness.py python_harness FD UID FOLDER [job-waits]`.
 
 It runs one job at a time on the main thread and blocks in `recv` between jobs, so that no event loop and
 no timer runs then. The end of a job and the BEGAN of the next one share a message if the next job has
-already arrived; an end is never held back while user code runs.
+already arrived; an end is never held back while user code runs. What only some handlers need is imported
+before READY, unless a job waits for the sandbox already.
 """
 
-import asyncio
+from __future__ import annotations
+
 import codecs
 import gc
 import importlib
@@ -19,10 +21,7 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Awaitable, Callable
-from typing import Any
 
-sys.path.insert(0, os.path.dirname(__file__))
 from runwright_code import CodeLoad, Environment, bundled_path, write_source
 from runwright_streams import (
     RUNS_FOR,
@@ -57,10 +56,18 @@ from runwright_wire import (
     raw_output_pending,
 )
 
-del sys.path[0]
+TYPE_CHECKING = False  # importing typing takes as long as half of the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
-EAGER = sys.version_info >= (3, 12)
-"""Whether a task can start without a turn of the event loop."""
+    from runwright_coroutines import CoroutineRunner
+
+
+JOB_WAITS = "job-waits"
+"""The last argument of a harness that is started for a job."""
+BOOT_PATH = tuple(sys.path)
+"""Where this program and the standard library are, without a worker's modules of the same names."""
 
 
 class Handler:
@@ -70,7 +77,7 @@ class Handler:
         self.code: CodeLoad | None = None
         self.call: Callable[[Any, Any], Any] | None = None
         self.only_load = False
-        self._loop = asyncio.new_event_loop()
+        self._coroutines: CoroutineRunner | None = None
 
     def load(self, code: CodeLoad) -> Callable[[Any, Any], Any]:
         """Run the user's module and find its handler."""
@@ -86,31 +93,20 @@ class Handler:
     def run(self, call: Callable[[Any, Any], Any], job_input: Any, env: Any) -> Any:
         """Call the handler and return its value; await it if it is awaitable."""
         value = call(job_input, env)
-        if type(value) is not types.CoroutineType:
-            if not hasattr(value, "__await__"):
-                return value
-            value = await_value(value)
-        try:
-            return self._drive(value)
-        finally:
-            self._cancel_leftovers()
+        if type(value) is not types.CoroutineType and not hasattr(value, "__await__"):
+            return value
+        return self.coroutines.run(value)
 
-    def _drive(self, coroutine: Any) -> Any:
-        if not EAGER:
-            return self._loop.run_until_complete(coroutine)
-        asyncio._set_running_loop(self._loop)  # noqa: SLF001  a turn of the loop costs three times as much
-        try:
-            task = asyncio.Task(coroutine, loop=self._loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
-        finally:
-            asyncio._set_running_loop(None)  # noqa: SLF001
-        return task.result() if task.done() else self._loop.run_until_complete(task)
-
-    def _cancel_leftovers(self) -> None:
-        tasks = asyncio.all_tasks(self._loop)
-        if tasks:
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    @property
+    def coroutines(self) -> CoroutineRunner:
+        """What runs coroutines, made when it is needed first."""
+        if self._coroutines is None:
+            path, sys.path = sys.path, list(BOOT_PATH)
+            try:
+                self._coroutines = importlib.import_module("runwright_coroutines").CoroutineRunner()
+            finally:
+                sys.path = path
+        return self._coroutines
 
 
 def run_source(code: CodeLoad) -> types.ModuleType:
@@ -180,11 +176,6 @@ def is_package(folder: str, parts: list[str]) -> bool:
     return os.path.join(folder, *parts) in map(os.path.abspath, getattr(found, "__path__", ()))
 
 
-async def await_value(value: Awaitable[Any]) -> Any:
-    """Return the result of anything that can be awaited."""
-    return await value
-
-
 def describe(error: BaseException) -> tuple[str, str | None]:
     """Return message and stack of an exception of user code, without the frames of this file."""
     if isinstance(error, SystemExit):
@@ -209,7 +200,11 @@ def users_frames(error: BaseException) -> types.TracebackType | None:
     return trace
 
 
-INTERNAL = (__file__, os.path.dirname(asyncio.__file__), "<frozen importlib")
+INTERNAL = (
+    os.path.dirname(__file__) + os.sep,
+    os.path.join(os.path.dirname(os.__file__), "asyncio", ""),
+    "<frozen importlib",
+)
 """What the files of frames begin with that lead to user code."""
 
 
@@ -234,6 +229,10 @@ class PythonHarness:
         self._modules = 0
         self._flush_library: Callable[[None], int] | None = None
         os.register_at_fork(after_in_child=self._log.fork)
+
+    def warm_up(self) -> None:
+        """Import what handlers may need."""
+        self._handler.coroutines  # noqa: B018  it is made when it is read
 
     def serve(self) -> None:
         """Run jobs until the executor is gone."""
@@ -368,11 +367,9 @@ def main() -> None:
     """Open the socket, freeze the heap, run jobs."""
     harness = PythonHarness(open_wire(sys.argv[1:], Wire))
     level_records()
+    if sys.argv[-1] != JOB_WAITS:
+        harness.warm_up()
     del sys.argv[1:]
     gc.collect()
     gc.freeze()
     harness.serve()
-
-
-if __name__ == "__main__":
-    main()

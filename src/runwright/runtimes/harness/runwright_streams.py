@@ -1,14 +1,19 @@
 """sys.stdout and sys.stderr of python handlers: real text streams whose lines go to the job's log."""
 
+from __future__ import annotations
+
 import contextvars
 import io
 import logging
 import threading
-from typing import Any
 
 from runwright_lines import LineStream
 from runwright_text import encode_text
 from runwright_wire import ERR, INFO, WARN, LogWriter
+
+TYPE_CHECKING = False  # importing typing takes as long as half of the rest
+if TYPE_CHECKING:
+    from typing import Any
 
 RUNS_FOR: contextvars.ContextVar[int | None] = contextvars.ContextVar("runwright_job", default=None)
 """The job that the running code was started by; None for what belongs to the worker, as a pool's threads."""

@@ -4,6 +4,8 @@ The numbers are those of `runtimes/protocol.py`; a test compares them. Limits ar
 honest code is cheap to serve; the executor enforces them again.
 """
 
+from __future__ import annotations
+
 import array
 import fcntl
 import json
@@ -15,12 +17,15 @@ import termios
 import threading
 import time
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from runwright_text import encode_text
 
+TYPE_CHECKING = False  # importing typing takes as long as half of the rest
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import ClassVar, TypeVar
+
+    W = TypeVar("W", bound="Wire")
 
 HEADER = struct.Struct("<BBHIQ")
 LENGTHS = struct.Struct("<II")
@@ -137,9 +142,6 @@ class Wire:
             kind, _, _, _, answered_id = HEADER.unpack_from(message)
             if kind == ANSWER and answered_id == assignment_id:
                 return message[HEADER.size :]
-
-
-W = TypeVar("W", bound=Wire)
 
 
 class LogWriter:

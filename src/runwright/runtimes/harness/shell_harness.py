@@ -1,4 +1,4 @@
-"""Runs shell scripts inside a sandbox: `shell_harness.py FD UID FOLDER SHELL`.
+"""Runs shell scripts inside a sandbox: `run_harness.py shell_harness FD UID FOLDER SHELL`.
 
 Each job is one process `SHELL ENTRYPOINT` in its own process group, with the input on stdin, and config
 and secrets in its environment; stdout and stderr are read here. SIGTERM is forwarded to the group. What the
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-sys.path.insert(0, os.path.dirname(__file__))
 from runwright_code import CodeLoad, bundled_path, write_source
 from runwright_lines import LineStream
 from runwright_text import BOM, as_json, last_json
@@ -363,7 +362,3 @@ def main() -> None:
     harness = ShellHarness(open_wire(sys.argv[1:], Wire), sys.argv[4])
     gc.freeze()
     harness.serve()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Runs WASI command modules inside a sandbox: `wasm_harness.py FD UID FOLDER LIBRARY FUEL`.
+"""Runs WASI command modules inside a sandbox: `run_harness.py wasm_harness FD UID FOLDER LIBRARY FUEL`.
 
 Each job is a new instance, with the input on stdin, and config and secrets in its environment; stderr is
 its log, and so is stdout. The result is its stdout if that is JSON, else the last line if that is JSON, else
@@ -25,7 +25,6 @@ import threading
 import time
 from typing import NoReturn
 
-sys.path.insert(0, os.path.dirname(__file__))
 from runwright_code import CodeLoad, bundled_path
 from runwright_lines import LineStream
 from runwright_text import BOM, last_json
@@ -330,7 +329,3 @@ def main() -> None:
     harness = WasmHarness(open_wire(sys.argv[1:], FileWire), sys.argv[4], int(sys.argv[5]))
     gc.freeze()
     harness.serve()
-
-
-if __name__ == "__main__":
-    main()
