@@ -240,20 +240,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     pool_prebooted_python: Annotated[
-        Count, about("Number of idle sandboxes that are ready for python code.")
+        Count, about("Number of idle sandboxes that are ready for python code, if workers have some.")
     ] = 2
     pool_prebooted_nodejs: Annotated[
-        Count, about("Number of idle sandboxes that are ready for nodejs code.")
+        Count, about("Number of idle sandboxes that are ready for nodejs code, if workers have some.")
     ] = 1
     pool_prebooted_shell: Annotated[
-        Count, about("Number of idle sandboxes that are ready for shell code.")
+        Count, about("Number of idle sandboxes that are ready for shell code, if workers have some.")
     ] = 1
     pool_prebooted_deno: Annotated[
-        Count, about("Number of idle sandboxes that are ready for deno code, if any ran recently.")
+        Count, about("Number of idle sandboxes that are ready for deno code, if workers have some.")
     ] = 1
     pool_prebooted_wasm: Annotated[
         Count,
-        about("Number of idle sandboxes that are ready for wasm modules, if any ran recently."),
+        about("Number of idle sandboxes that are ready for wasm modules, if workers have some."),
     ] = 1
     pool_idle_seconds: Annotated[
         Seconds, about("A worker's warm sandbox is stopped after this long without a job.")

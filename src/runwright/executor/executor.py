@@ -104,6 +104,7 @@ class Executor:
         await self.pool.start()
         self.runner.cancels.start()
         self.claims.loop.start()
+        self.runner.spawn(self._expect_workers())
 
     async def stop(self) -> None:
         """Drain: stop claiming, hand back, wait, give up what is left. Safe when not started, and twice."""
@@ -193,4 +194,12 @@ class Executor:
 
     async def _preload(self, worker_id: str) -> None:
         with contextlib.suppress(Exception):  # a claim reads it again, and reports the error
-            await self.runner.workers.fetch(worker_id)
+            worker = await self.runner.workers.fetch(worker_id)
+            if worker is not None and worker.code.source:
+                self.pool.expect(worker.code.runtime)
+
+    async def _expect_workers(self) -> None:
+        """Pre-boot sandboxes of the runtimes for which there are workers."""
+        with contextlib.suppress(Exception):  # they are booted when they are needed
+            for runtime in await self.runner.workers.runtimes():
+                self.pool.expect(runtime)

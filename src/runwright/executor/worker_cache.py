@@ -10,7 +10,7 @@ from runwright.db.pool import Database
 from runwright.jobs.model import ClaimedAttempt
 from runwright.runtimes.model import Assignment, WorkerCode
 from runwright.secrets.masking import Masker
-from runwright.workers.store import WorkerRevision, fetch_revision
+from runwright.workers.store import WorkerRevision, fetch_revision, fetch_source_runtimes
 
 _MOST_WORKERS: Final = 512
 _Key = tuple[str, int, int | None]
@@ -72,6 +72,10 @@ class WorkerCache:
     def latest(self, worker_id: str) -> LoadedWorker | None:
         """Return the newest revision that is cached; the tables may have a newer one."""
         return self._latest.get(worker_id)
+
+    async def runtimes(self) -> list[str]:
+        """Read the runtimes of the workers that may have jobs and are not bundles."""
+        return await fetch_source_runtimes(self._db)
 
     async def fetch(self, worker_id: str, pinned_version: int | None = None) -> LoadedWorker | None:
         """Read the current revision, which may be newer than the one that was claimed."""

@@ -128,9 +128,7 @@ def _make_check_pool(
     res: Resources, egress: Egress | None, term: LeaseTerm, on_line: OnLine, on_outcome: OnOutcome
 ) -> Pool:
     """Return a pool of one sandbox, which boots when it is needed."""
-    settings = msgspec.structs.replace(
-        _pool_settings(res.settings), slots=1, newcomer_slots=0, prebooted={}, stocked_on_use=frozenset()
-    )
+    settings = msgspec.structs.replace(_pool_settings(res.settings), slots=1, newcomer_slots=0, prebooted={})
     return Pool(
         settings=settings,
         host=res.host,
@@ -217,18 +215,20 @@ def _pool_settings(settings: Settings) -> PoolSettings:
     resources = host_resources()
     slots = default_slots(settings.executor_slots, resources)
     newcomer_slots = default_newcomer_slots(settings.executor_newcomer_slots, resources)
+    prebooted = {
+        "python": settings.pool_prebooted_python,
+        "nodejs": settings.pool_prebooted_nodejs,
+        "shell": settings.pool_prebooted_shell,
+        "deno": settings.pool_prebooted_deno,
+        "wasm": settings.pool_prebooted_wasm,
+    }
     return PoolSettings(
         slots=slots,
         newcomer_slots=newcomer_slots,
         warm_limit=slots + newcomer_slots,
         boot_limit=max(2, resources.processors),
-        prebooted={
-            "python": settings.pool_prebooted_python,
-            "nodejs": settings.pool_prebooted_nodejs,
-            "shell": settings.pool_prebooted_shell,
-            "deno": settings.pool_prebooted_deno,
-            "wasm": settings.pool_prebooted_wasm,
-        },
+        prebooted=prebooted,
+        stocked_on_use=frozenset(prebooted),
         idle_seconds=settings.pool_idle_seconds,
         max_jobs_per_sandbox=settings.pool_max_jobs,
         spared_processors=settings.pool_spared_processors,

@@ -167,6 +167,18 @@ async def fetch_revision(
     return None if row is None else struct_from_row(WorkerRevision, row)
 
 
+async def fetch_source_runtimes(db: Database) -> list[str]:
+    """Return the runtimes of the active workers whose code is a source text."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT w.runtime
+        FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version
+        WHERE w.status = 'active' AND v.source_code IS NOT NULL
+        """
+    )
+    return [row["runtime"] for row in rows]
+
+
 async def fetch_sources(
     db: Database, versions: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], str | None]:

@@ -87,7 +87,11 @@ class Engine:
             preparation=preparation,
             make_pool=lambda runner: Pool(
                 settings=PoolSettings(
-                    slots=slots, newcomer_slots=newcomer_slots, prebooted={"python": 1}, grace_seconds=0.3
+                    slots=slots,
+                    newcomer_slots=newcomer_slots,
+                    prebooted={"python": 1, "shell": 1},
+                    stocked_on_use=frozenset({"shell"}),
+                    grace_seconds=0.3,
                 ),
                 host=host,
                 clock=system_clock,

@@ -5,7 +5,7 @@ import gc
 import itertools
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import pytest
@@ -29,7 +29,7 @@ from runwright.telemetry.events.executor import (
     StrayClaimHandedBack,
     WorkerNotLoaded,
 )
-from runwright.workers.model import WorkerChanges, WorkerStatus
+from runwright.workers.model import RuntimeName, WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
 from tests.submissions import submission
 
@@ -293,6 +293,26 @@ async def test_a_claim_whose_code_cannot_be_loaded_or_has_changed_goes_back_and_
 async def _with_source(engine: Engine, worker_id: str, n: int) -> int:
     changes = WorkerChanges(source_code=f"def handler(input, env):\n    return {n}\n")
     return (await engine.workers.change(CALLER, WorkerId(worker_id), changes)).version
+
+
+async def test_sandboxes_are_booted_for_the_runtimes_of_which_there_are_workers(
+    make_engine: MakeEngine,
+) -> None:
+    def boots_shells(engine: Engine) -> Callable[[], Awaitable[bool]]:
+        async def boots() -> bool:
+            return engine.executor.pool.stats().sandboxes.get("shell", {}).get("blank", 0) == 1
+
+        return boots
+
+    engine = make_engine()
+    await engine.start()
+    assert not await boots_shells(engine)()
+    await engine.worker("echo 1", runtime=RuntimeName.SHELL)
+    await engine.until(boots_shells(engine))
+    await engine.executor.stop()
+    next_one = make_engine()
+    await next_one.start()
+    await next_one.until(boots_shells(next_one))
 
 
 async def test_code_is_in_a_sandbox_before_its_job_is_accepted_for_its_own_tenant_only(

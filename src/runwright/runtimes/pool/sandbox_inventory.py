@@ -135,7 +135,8 @@ class SandboxInventory:
         most = self._settings.boot_limit * (2 if self._is_newcomer(code.tenant_id) else 1)
         if sandbox is None and len(self._booting) < most:
             sandbox = self._boot(code.runtime, self._memory_mb(code), code)
-            self._note_use(code)
+            if not code.folders:
+                self.note_use(code.runtime)
             if sandbox is not None:
                 self._booting.add(sandbox)
                 self._bind(sandbox, code)
@@ -151,7 +152,7 @@ class SandboxInventory:
         if len(prebooted) <= kept or code.folders or self._memory_mb(code) != PREBOOTED_MEMORY_MB:
             return None
         sandbox = prebooted.pop()
-        self._note_use(code)
+        self.note_use(code.runtime)
         self._bind(sandbox, code)
         return sandbox
 
@@ -159,9 +160,10 @@ class SandboxInventory:
         heap_flag = self._host.interpreters[code.runtime].heap_flag
         return code.memory_mb if heap_flag else PREBOOTED_MEMORY_MB
 
-    def _note_use(self, code: WorkerCode) -> None:
+    def note_use(self, runtime: str) -> None:
+        """Record that a worker of this runtime, without folders, has a job or soon may have one."""
         if self._loop is not None:
-            self._last_use[code.runtime] = self._loop.time()
+            self._last_use[runtime] = self._loop.time()
         self._refill_soon(_REFILL_SECONDS)
 
     def _bind(self, sandbox: Sandbox, code: WorkerCode) -> None:
@@ -211,7 +213,8 @@ class SandboxInventory:
 
         They are the oldest ones of the tenants that have the most. `busy`: how many do not wait.
         """
-        if len(self.sandboxes) - busy - sum(map(len, self._prebooted.values())) <= self._settings.warm_limit:
+        most = self._settings.warm_limit + busy
+        if len(self.sandboxes) <= most or len(self.sandboxes) - self._prebooted_count() <= most:
             return []
         by_tenant: dict[str, list[Sandbox]] = {}
         for sandbox in sorted(self._idle(), key=lambda one: -one.idle_since):
@@ -219,6 +222,9 @@ class SandboxInventory:
             by_tenant.setdefault(sandbox.code.tenant_id, []).append(sandbox)
         count = sum(map(len, by_tenant.values())) - self._settings.warm_limit
         return [max(by_tenant.values(), key=len).pop() for _ in range(count)]
+
+    def _prebooted_count(self) -> int:
+        return sum(map(len, self._prebooted.values()))
 
     def _expired_idle(self, now: float) -> Iterator[tuple[Sandbox, str]]:
         s = self._settings

@@ -15,8 +15,8 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     prebooted: dict[str, int] = msgspec.field(default_factory=lambda: {"python": 1, "nodejs": 1, "shell": 1})
     """Number of pre-booted sandboxes to keep, by runtime."""
     stocked_on_use: frozenset[str] = frozenset({"deno", "wasm"})
-    """Runtimes to pre-boot only if a worker has used them within `lately_seconds`."""
-    lately_seconds: float = 3600.0
+    """Runtimes to pre-boot only if workers have used them, or were made, within `lately_seconds`."""
+    lately_seconds: float = 25 * 3600.0
     module_folder: Path | None = None
     """Where compiled WebAssembly modules are stored; without it each sandbox compiles its own."""
     module_limit_bytes: int = 256 * 1024 * 1024
