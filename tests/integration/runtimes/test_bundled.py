@@ -382,3 +382,13 @@ async def test_without_bubblewrap_the_hosts_own_folder_is_loaded(
         "data.json": "3",
     }
     assert (await run(stage, runtime, entrypoint, write(place, sources))).output == 3
+
+
+async def test_a_coroutine_runs_whatever_the_modules_of_its_bundle_are_called(
+    stage: Stage, place: Path
+) -> None:
+    """asyncio is imported when the handler turns out to be a coroutine, and not from the bundle."""
+    files = {f"{name}.py": "raise ImportError" for name in ("asyncio", "selectors", "subprocess", "ssl")}
+    handler = "async def handler(input, env):\n    return 5\n"
+    played = await run(stage, "python", "main.py", write(place / "bundle", files | {"main.py": handler}))
+    assert (played.output, played.outcome.error_message) == (5, "")
