@@ -504,13 +504,20 @@ async def test_a_runtime_that_is_not_offered_is_a_load_error_that_says_why(
 
 
 async def test_a_thousand_jobs_in_and_out_leave_no_descriptor_behind(make_stage: MakeStage) -> None:
+    def descriptors() -> int:
+        count = 0
+        for link in list(Path("/proc/self/fd").iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                count += str(link.readlink()) != "/proc/locks"  # a thread of the pool opens it now and then
+        return count
+
     stage = await make_stage(slots=2)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     for round_ in range(3):
         await stage.run(QUICK, worker=f"w{round_}")
         await warm(stage)
         await stage.pool.kill_all()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert descriptors() == before
 
 
 def test_quick_jobs_share_sandboxes(host: Host) -> None:
