@@ -369,7 +369,7 @@ def main() -> None:
     level_records()
     if sys.argv[-1] != JOB_WAITS:
         harness.warm_up()
+        gc.collect()
     del sys.argv[1:]
-    gc.collect()
     gc.freeze()
     harness.serve()
