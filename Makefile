@@ -16,10 +16,13 @@ SETUP_INPUTS := scripts/setup pyproject.toml requirements/lock.txt
 # programs; by default it is the embedded one.
 DATABASE_TESTS := $(addprefix tests/integration/,agents analytics automations bulk db events handler_calls job_views jobs leases loops outbox schedules tenants)
 SMOKE_TESTS := tests/unit tests/integration/db tests/integration/jobs tests/integration/job_views tests/contract/test_jobs.py tests/e2e/test_handlers.py
-# What `make test` leaves to `make test-system`: whole features, faults, installations, and the escape test at the
-# levels below the host's own.
-SYSTEM_TESTS := tests/e2e tests/chaos $(addprefix tests/integration/,escape_test/test_standard_level.py escape_test/test_user_namespace.py test_release_script.py)
-PART_TESTS := tests/unit tests/integration tests/contract $(SYSTEM_TESTS:%=--ignore=%)
+# Errors at every statement, and kills of every process: what is promised first, so `make test` has their short forms.
+FAULT_TESTS := $(addprefix tests/chaos/,test_database_faults.py test_feature_faults.py test_kill_matrix.py test_kills.py)
+# What `make test` leaves to `make test-system`: whole features, other faults, installations, and the escape test at
+# the levels below the host's own.
+SYSTEM_TESTS := tests/e2e tests/chaos $(FAULT_TESTS:%=--ignore=%)
+SYSTEM_PARTS := $(addprefix tests/integration/,escape_test/test_standard_level.py escape_test/test_user_namespace.py test_release_script.py)
+PART_TESTS := tests/unit tests/integration tests/contract $(SYSTEM_PARTS:%=--ignore=%) $(FAULT_TESTS)
 # One more worker than processors, as tests wait for servers to start and stop; at most 4.
 PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? processors + 1 : 4)))
 
@@ -67,7 +70,7 @@ test: setup $(SITE) ## Set up, then run the tests of parts and of the APIs (with
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) --ignore tests/bench $(or $(ARGS),$(PART_TESTS))
 
 test-system: setup $(SITE) ## Set up, then run the tests of whole features, of faults and of installations
-	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(SYSTEM_TESTS) $(ARGS)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(SYSTEM_TESTS) $(SYSTEM_PARTS) $(ARGS)
 
 test-database: setup ## Run the tests of the database on another PostgreSQL (TEST_PG_BIN=/usr/lib/postgresql/15/bin)
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(DATABASE_TESTS) $(ARGS)
