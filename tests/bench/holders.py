@@ -93,6 +93,15 @@ def _logs(p: Prober) -> None:
         p.send(f"GET log stream of {name}", "GET", f"/v1/ava/jobs/{job}/logs/stream")
 
 
+def _shared(p: Prober) -> None:
+    job = _ended_job(p, "def handler(input, env):\n    return input\n", {"a": "x" * 1_000_000})
+    p.http.put("/v1/ava/sharing", json={"enabled": True}).raise_for_status()
+    share = p.http.post(f"/v1/ava/jobs/{job}/shares", json={}).json()["data"]
+    visitor = {"authorization": f"Bearer {share['token']}"}
+    p.send("GET a shared job", "GET", "/v1/shared/job", headers=visitor)
+    p.send("GET its log", "GET", "/v1/shared/job/logs", headers=visitor, params={"limit": 500, "q": "x"})
+
+
 def _archive(files: int, size: int) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -222,7 +231,7 @@ SCENARIOS: Final[dict[str, Callable[[Prober], None]]] = {
     one.__name__.strip("_"): one
     for one in (
         *(_submit_inputs, _submit_batch, _list_jobs, _outputs, _logs, _deploys, _secrets, _schedules),
-        *(_events, _event_log, _ingress, _agents, _webhooks, _workers, _reports, _bulk),
+        *(_events, _event_log, _ingress, _agents, _webhooks, _workers, _reports, _bulk, _shared),
         *(connections, schemas, streams, mcp),
     )
 }
@@ -246,6 +255,8 @@ LARGE: Final[dict[str, tuple[str, ...]]] = {
     "/v1/ava/stream": ("event_log", "streams"),
     "/v1/ava/inbox": ("agents",),
     "/v1/ava/whoami": SMALL,
+    "/v1/ava/sharing": SMALL,
+    "/v1/shared": ("shared",),
     "/v1/session": SMALL,
     "/v1/tokens": SMALL,
     "/v1/system": SMALL,

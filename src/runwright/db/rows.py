@@ -79,8 +79,12 @@ class Recordset:
     An array for each column costs the driver a microsecond for each value, and most values are NULL.
     """
 
-    def __init__(self, columns: Mapping[str, str], **more: str) -> None:
-        """`columns`: the SQL types of attributes. `more`: those of columns with values beside the items."""
+    def __init__(self, definitions: str, **more: str) -> None:
+        """`definitions`: attributes with their SQL types, as in `id text, jobs integer`; separated by commas.
+
+        `more`: the types of columns with values beside the items.
+        """
+        columns = dict(one.split() for one in definitions.split(","))
         self._types = {name: kind for name, kind in {**columns, **more}.items() if kind != "json"}
         self._raw = [name for name, kind in columns.items() if kind == "json"]
         self._attributes = attrgetter(*(name for name, kind in columns.items() if kind != "json"))

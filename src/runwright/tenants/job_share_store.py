@@ -60,7 +60,9 @@ async def count_shares(db: PoolConnection, tenant_id: str, *, now: datetime, bou
     return count
 
 
-async def delete_share(db: PoolConnection, tenant_id: str, job_id: JobId, share_id: str) -> JobShare | None:
+async def delete_share(
+    db: PoolConnection, tenant_id: str, job_id: JobId, *, share_id: str
+) -> JobShare | None:
     """Delete a share of a job and return it; None if there was none."""
     row = await db.fetchrow(
         f"""

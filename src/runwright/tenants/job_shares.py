@@ -89,7 +89,7 @@ class JobShares:
         """End a share: it is refused here at once, and everywhere within two seconds. NotFoundError."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            share = await store.delete_share(db, caller.tenant_id, job_id, share_id)
+            share = await store.delete_share(db, caller.tenant_id, job_id, share_id=share_id)
             if share is None:
                 raise NotFoundError("There is no such share of this job.")
             await record(db, caller, "job.unshare", share.id, before=share, now=now)

@@ -29,14 +29,7 @@ ITEMS = [
     Item('quotes " and \\ and \t and é and 🦊', None, None, JobStatus.FAILED, None),
     Item("", -(2**62), AT.replace(microsecond=0), JobStatus.COMPLETED, rb'["\u0000", 1e400]'),
 ]
-COLUMNS = {
-    "name": "text",
-    "number": "bigint",
-    "body": "json",
-    "at": "timestamptz",
-    "status": "text",
-    "later": "timestamptz",
-}
+COLUMNS = "name text, number bigint, body json, at timestamptz, status text, later timestamptz"
 ROWS = Recordset(COLUMNS, start="boolean")
 
 

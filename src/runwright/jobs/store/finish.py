@@ -46,31 +46,14 @@ worker_version, started_at, ended_at, duration_ms, output, error and cancel_requ
 """
 
 _LOG_CHUNKS: Final = Recordset(
-    {
-        "tenant_id": "text",
-        "job_id": "text",
-        "fence": "integer",
-        "attempt": "smallint",
-        "first_seq": "bigint",
-        "last_seq": "bigint",
-        "lines": "json",
-    }
+    "tenant_id text, job_id text, fence integer, attempt smallint, first_seq bigint, last_seq bigint,"
+    "lines json"
 )
 _ENDS: Final = Recordset(
-    {
-        "tenant_id": "text",
-        "job_id": "text",
-        "fence": "integer",
-        "attempt": "integer",
-        "status": "text",
-        "started_at": "timestamptz",
-        "ended_at": "timestamptz",
-        "retry_at": "timestamptz",
-        "output": "json",
-        "error": "json",
-    }
+    "tenant_id text, job_id text, fence integer, attempt integer, status text, started_at timestamptz,"
+    "ended_at timestamptz, retry_at timestamptz, output json, error json"
 )
-_KEYS: Final = Recordset({"tenant_id": "text", "job_id": "text", "fence": "integer"})
+_KEYS: Final = Recordset("tenant_id text, job_id text, fence integer")
 
 _CHUNKS: Final = f"""
 -- the last log lines of the attempts that ended

@@ -135,25 +135,10 @@ class Rejection(StrEnum):
 
 
 _ITEMS: Final = Recordset(
-    {
-        "id": "text",
-        "tenant_id": "text",
-        "worker_id": "text",
-        "trigger": "text",
-        "priority": "smallint",
-        "input": "json",
-        "triggered_by": "text",
-        "scheduled_at": "timestamptz",
-        "retry_of": "text",
-        "created_at": "timestamptz",
-        "schedule_id": "text",
-        "pinned_version": "integer",
-        "schema_revision": "integer",
-        "awaited": "boolean",
-        "parent_job_id": "text",
-        "run_at": "timestamptz",
-        "rank": "timestamptz",
-    },
+    "id text, tenant_id text, worker_id text, trigger text, priority smallint, input json, triggered_by text,"
+    "scheduled_at timestamptz, retry_of text, created_at timestamptz, schedule_id text,"
+    "pinned_version integer, schema_revision integer, awaited boolean, parent_job_id text,"
+    "run_at timestamptz, rank timestamptz",
     start="boolean",
 )
 
