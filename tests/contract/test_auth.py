@@ -203,7 +203,9 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
     job = api.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
     stranger = api.having(tenant=api.tenant + "x", role="platform-admin")
     assert api.call("PUT", "/secrets/A_SECRET", json={"value": "its-value"}).status_code == 201
-    body: Json = {} if method == "PATCH" else None
+    body: Json = {} if method == "PATCH" or path.endswith("/shares") else None
+    assert api.call("PUT", "/sharing", json={"enabled": True}).status_code == 200
+    share = data_of(api.post(f"/jobs/{job['id']}/shares", {}), 201)
     schedule = api.make_schedule(worker["id"])
     webhook = api.make_webhook()
     api.post(f"{WEBHOOKS}/{webhook['id']}/test")
@@ -224,12 +226,13 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
         backfill_id="bfl_01jd9x3v7m0000000000000000",
         event_id=event["id"],
         item_id="exn_01jd9x3v7m0000000000000000",
+        share_id=share["id"],
     )
     query = QUERIES.get(path)
     error = error_of(stranger.call(method, theirs, json=body, params=query), 404, "resource_not_found")
     absent = stranger.call(method, unknown(path), json=body, params=query)
     nothing = error_of(absent, 404, "resource_not_found")
-    ids = {worker["id"], job["id"], schedule["id"], webhook["id"], delivery["id"], many["id"]}
+    ids = {worker["id"], job["id"], schedule["id"], webhook["id"], delivery["id"], many["id"], share["id"]}
     assert re.sub(r"\w{2,3}_\w{26}", "", error["message"]) == re.sub(
         r"\w{2,3}_\w{26}", "", nothing["message"]
     )

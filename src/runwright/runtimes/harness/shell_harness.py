@@ -359,6 +359,9 @@ def result(stdout: ScriptOutput, path: str) -> bytes:
 
 def main() -> None:
     """Open the socket, freeze the heap, run jobs."""
+    sys.path.insert(
+        0, os.path.dirname(__file__)
+    )  # for what the first call loads; no user code is imported here
     harness = ShellHarness(open_wire(sys.argv[1:], Wire), sys.argv[4])
     gc.freeze()
     harness.serve()
