@@ -227,12 +227,16 @@ def _public(names: dict[str, str], name: str) -> str:
 def _name_types(routes: Iterable[Route], style: DocumentStyle, public: Callable[[str], str]) -> _Types:
     kinds = _kinds(routes, style)
     _, generated = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
-    schemas = {public(name): _without_title(schema) for name, schema in generated.items()}
+    schemas = {public(name): _tidied(schema) for name, schema in generated.items()}
     return _Types(schemas, {kind: public(_schema_name(kind)) for kind in kinds})
 
 
-def _without_title(schema: Json) -> Json:
-    return {key: value for key, value in schema.items() if key != "title"}
+def _tidied(schema: Json) -> Json:
+    """Return a schema without its title, and with its description as Python 3.13 keeps docstrings."""
+    tidied = {key: value for key, value in schema.items() if key != "title"}
+    if "description" in tidied:
+        tidied["description"] = inspect.cleandoc(tidied["description"])
+    return tidied
 
 
 def _schema_name(kind: Any) -> str:  # noqa: ANN401  as above

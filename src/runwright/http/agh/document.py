@@ -16,6 +16,7 @@ from runwright.http.openapi import (
     number_header,
 )
 from runwright.http.routing import Route, Routes
+from runwright.http.status_phrases import status_phrase
 
 TAGS: Final = ("Jobs", "Triggers", "Runs", "Events", "Webhooks", "Tasks")
 
@@ -69,7 +70,7 @@ _RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 def _error_response(status: int, when: str) -> Json:
     retry_after = number_header("The number of seconds to wait before trying again.")
     return {
-        "description": f"{HTTPStatus(status).phrase}: {when}",
+        "description": f"{status_phrase(status)}: {when}",
         **({"headers": {"retry-after": retry_after}} if status in _RETRIED else {}),
         "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
     }

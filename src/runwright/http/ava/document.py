@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from http import HTTPStatus
 from typing import Final
 
 from starlette.responses import Response
@@ -25,6 +24,7 @@ from runwright.http.openapi import (
 )
 from runwright.http.request import Request
 from runwright.http.routing import Route, Routes
+from runwright.http.status_phrases import status_phrase
 from runwright.runtimes.handler_calls import KEY_PATTERN
 
 _HTML: Final = "text/html"
@@ -154,7 +154,7 @@ def _error_response(status: int) -> Json:
     if status in _RETRIED:
         headers["retry-after"] = _RETRY_AFTER
     return {
-        "description": f"{HTTPStatus(status).phrase}. {words}",
+        "description": f"{status_phrase(status)}. {words}",
         "headers": headers,
         "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
     }

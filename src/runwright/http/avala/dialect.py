@@ -5,7 +5,6 @@ the status, the text of `detail`, and `Retry-After` in whole seconds.
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -14,6 +13,7 @@ from starlette.exceptions import HTTPException
 from runwright.core.errors import InvalidError, RateLimitedError
 from runwright.http.errors import ErrorContext, ErrorMeaning, ErrorTable
 from runwright.http.routing import Dialect
+from runwright.http.status_phrases import status_phrase
 
 PREFIX: Final = "/api/v1"
 
@@ -63,7 +63,7 @@ def _error_body(context: ErrorContext) -> object:
     if isinstance(error, RateLimitedError):
         return Detail(f"Request was throttled. Expected available in {error.retry_after} seconds.")
     if isinstance(error, HTTPException) and context.meaning.message is None:
-        return Detail(f"{HTTPStatus(error.status_code).phrase}.")
+        return Detail(f"{status_phrase(error.status_code)}.")
     return Detail(context.message)
 
 

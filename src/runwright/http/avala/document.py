@@ -17,6 +17,7 @@ from runwright.http.openapi import (
     number_header,
 )
 from runwright.http.routing import Route, Routes
+from runwright.http.status_phrases import status_phrase
 
 TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
 
@@ -85,7 +86,7 @@ def _error_response(status: int, when: str) -> Json:
     if status in _RETRIED:
         headers["retry-after"] = number_header("The number of seconds to wait before trying again.")
     return {
-        "description": f"{HTTPStatus(status).phrase}: {when}",
+        "description": f"{status_phrase(status)}: {when}",
         "headers": headers,
         "content": {"application/json": {"schema": schema}},
     }
