@@ -36,8 +36,9 @@ BY_PLATFORM_KEY: Final = {
     "x-platform-role": "platform-admin",
 }
 WITHOUT_DATABASE: Final = re.compile(
-    r"openapi\.json|/docs|/runtimes|/organizations|schedules/preview|ava/stream|whoami"
+    r"openapi\.json|/docs|/runtimes|/organizations|schedules/preview|ava/stream|whoami|v1/shared"
 )
+"""What needs no database; a key is refused as the token of a shared job without one."""
 _ULID: Final = "01arz3ndektsv4rrffq69g5fav"
 IDS: Final = {
     "version": "1",

@@ -48,6 +48,7 @@ def test_the_examples_of_all_commands_run(home: Home, server: Server, rw: Runwri
     home.write("main.py", Path("src/runwright/cli/templates/init/python/main.py").read_text())
     home.write(".env", "FROM_FILE=value-from-a-file\n")
     home.ok("runwright deploy")
+    home.ok("runwright jobs sharing on")
     server.run("keys", "create", "--tenant", "ten_spare", "--role", "tenant-viewer")
     home.env["SPARE_KEY"] = server.run("keys", "list", "--tenant", "ten_spare").split("\n")[1].split()[0]
     home.write("main.py", (home.folder / "main.py").read_text().replace("greeting", "saluting"))

@@ -7,7 +7,7 @@ the page or an error in its console fails the test that caused it.
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
@@ -48,11 +48,12 @@ def _program() -> str | None:
 
 
 class SharedBrowser:
-    """The browser of the tests of this folder, as one takes a second to start. It ends with the last of them:
-    while it runs, no other test of the process can run an event loop.
+    """The browser of the tests of this folder, as one takes a second to start. It ends with the last of them,
+    before what the session has: while it runs, nothing else in the process can run an event loop.
     """
 
     def __init__(self) -> None:
+        self.is_last_test = False
         self._browser: Browser | None = None
         self._stack = ExitStack()
 
@@ -74,18 +75,14 @@ class SharedBrowser:
 shared_browser: Final = SharedBrowser()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Close the browser after the folder's last test, also if that fails to end."""
-    try:
-        return (yield)
-    finally:
-        if nextitem is None or not nextitem.path.is_relative_to(HERE):
-            shared_browser.close()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Note whether this is the folder's last test."""
+    shared_browser.is_last_test = nextitem is None or not nextitem.path.is_relative_to(HERE)
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Browser:
+def chromium() -> Iterator[Browser]:
     program = _program()
     missing = None
     if program is None:
@@ -96,7 +93,9 @@ def chromium() -> Browser:
         if os.environ.get("CI") == "true":
             pytest.fail(f"The dashboard cannot be tested: {missing}.")
         pytest.skip(f"The dashboard is not tested: {missing}.")
-    return shared_browser.get(program)
+    yield shared_browser.get(program)
+    if shared_browser.is_last_test:
+        shared_browser.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -56,23 +57,23 @@ def dev(
     if not is_this_machine(address):
         raise UsageError(f"dev works on a server of this machine, not on {address}.", hint="runwright deploy")
     options = TargetOptions(url=address, tenant=tenant)
-    with ended_by_signals(), local_server(find_target(options)):
+    with ended_by_signals() as ending, local_server(find_target(options)):
         remote = Remote(options, Output())  # the first start of a server makes its key
         note(f"→ {label_of(remote.target)}  {remote.target.url}   Ctrl-C stops", "dim")
         session = DevSession(remote, folder, values, worker=worker, runs=run)
-        _watch(session, folder)
+        _watch(session, folder, ending)
 
 
 def _local(url: str | None) -> str | None:
     return url if url and is_this_machine(url) else None
 
 
-def _watch(session: DevSession, folder: Path) -> None:
+def _watch(session: DevSession, folder: Path, ending: Event) -> None:
     """Deploy now and after every save, until Ctrl-C. What is saved meanwhile is deployed next."""
     try:
-        for changed in saves(folder):
-            session.deploy(changed)
-    except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            for changed in saves(folder, ending):
+                session.deploy(changed)
         with suppress(OSError):  # the terminal is gone
             note("\nstopped", "dim")
     finally:

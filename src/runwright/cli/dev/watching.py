@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any, Final
 
 from runwright.cli.project.ignore import IgnoreRules
@@ -15,8 +16,8 @@ _LOOK_MS: Final = 200
 """How often it is looked for signals, and how long it takes to begin."""
 
 
-def saves(folder: Path) -> Iterator[Sequence[Path]]:
-    """Yield nothing once saves are watched for, then the files of each save, until Ctrl-C."""
+def saves(folder: Path, ending: Event) -> Iterator[Sequence[Path]]:
+    """Yield nothing once saves are watched for, then the files of each save, until Ctrl-C or `ending`."""
     root = folder.resolve()
     rules = _Rules(root)
     watching = False
@@ -29,6 +30,7 @@ def saves(folder: Path) -> Iterator[Sequence[Path]]:
         raise_interrupt=True,
         rust_timeout=_LOOK_MS,
         yield_on_timeout=True,
+        stop_event=ending,
     ):
         changed = sorted({Path(name) for _, name in changes})
         kept = [path for path in changed if rules.take(path)]
