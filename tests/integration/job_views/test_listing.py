@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from runwright.core.ids import new_id
-from runwright.core.job_state import ErrorCode, JobStatus
+from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 from runwright.core.paging import PageRequest
 from runwright.job_views.model import JobFilter, JobSort
 from runwright.job_views.store import listing
@@ -114,6 +114,7 @@ async def test_a_search_goes_on_below_its_window(world: World, monkeypatch: pyte
         JobFilter(error_contains="slow BY"),
         JobFilter(error_code=ErrorCode.TIMEOUT),
         JobFilter(error_contains="slow", worker_id=None, statuses=FAILED),
+        JobFilter(error_code=ErrorCode.TIMEOUT, trigger=Trigger.MANUAL),
     ):
         assert await by_cursor(world, which, JobSort.NEWEST, per_page=3) == chosen
         assert await by_cursor(world, which, JobSort.OLDEST, per_page=3) == chosen[::-1]
