@@ -65,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what is in the background so, and commands of tests would inherit that Ctrl-C is ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # so does nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if config.getoption("--file-seconds") and "PYTEST_XDIST_WORKER" not in os.environ:
         config.pluginmanager.register(FileSeconds())
     if FOLDER_VARIABLE not in os.environ:
