@@ -2,11 +2,12 @@
 
 It runs on asyncio's own loop instead of uvloop, whose callbacks cannot be measured. Each callback or step of a
 task whose processor time (of the thread, so that a busy machine does not count) exceeds `LEAST_SECONDS` is a
-line of the report: its milliseconds, and what it was. Loops of other threads, such as that of the MCP tools, do not
-count.
+line of the report: its milliseconds, and what it was. So is each collection of garbage, which holds up all threads.
+Loops of other threads, such as that of the MCP tools, do not count.
 """
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -37,7 +38,7 @@ def _describe(handle: Handle) -> str:
             where = f"{code.co_filename.rpartition('runwright/')[2]}:{getattr(frame, 'f_lineno', 0)}"
             names.append(f"{code.co_qualname}({where})")
         awaited = getattr(awaited, "cr_await", None)
-    return " > ".join(names[-4:]) or task.get_name()
+    return task.get_name() + ": " + (" > ".join(names if len(names) < 6 else [*names[:5], names[-1]]))
 
 
 def _meter(report: int) -> None:
@@ -56,8 +57,24 @@ def _meter(report: int) -> None:
     Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
 
 
+def _meter_collections(report: int) -> None:
+    began = 0.0
+
+    def note(phase: str, details: dict[str, int]) -> None:
+        nonlocal began
+        if phase == "start":
+            began = time.thread_time()
+        elif (seconds := time.thread_time() - began) >= LEAST_SECONDS:
+            what = f"collection of generation {details['generation']}: {details['collected']} objects"
+            os.write(report, f"{seconds * 1000:.1f} {what}\n".encode())
+
+    gc.callbacks.append(note)
+
+
 if __name__ == "__main__":
-    _meter(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
+    report = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    _meter(report)
+    _meter_collections(report)
     uvloop.run = asyncio.run  # type: ignore[assignment]
     sys.argv = ["runwright", *sys.argv[2:]]
     raise SystemExit(main())

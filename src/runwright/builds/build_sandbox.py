@@ -39,12 +39,10 @@ from runwright.sandbox.process_tree import Launch, ProcessTree
 from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
 from runwright.sandbox.seccomp import filter_program
 from runwright.sandbox.spawn import SOCKET_FD
+from runwright.sandbox.user_ids import UserIds
 
 MAX_TASKS: Final = 512
 """Processes and threads; package managers have a thread or more per core of the host."""
-_UIDS_FROM: Final = 4096
-"""Offset from the host's first uid; those below belong to the sandboxes of workers."""
-_UIDS: Final = 1024
 _COPY_BYTES: Final = 256 * 1024
 _TAR_OVERHEAD: Final = 128 * 1024 * 1024
 _COMMAND_FAILED: Final = 71
@@ -69,7 +67,7 @@ class BuildSandbox:
         self._host = host
         self._limits = limits
         self._resolve = resolve
-        self._count = 0
+        self._uids = UserIds()
         self._cgroups: Cgroups | None = None
         self._filter = -1
         self._kernel_objects = KernelObjectWatch()
@@ -87,6 +85,7 @@ class BuildSandbox:
     def close(self) -> None:
         """Release what `open` made; no installation may be running."""
         self._starter.shutdown()
+        self._uids.close()
         self._kernel_objects.stop()
         if self._cgroups is not None:
             self._cgroups.close()
@@ -99,8 +98,7 @@ class BuildSandbox:
         self, plan: BuildPlan, *, mounts: dict[str, str], registry: Registry, result: IO[bytes], log: BuildLog
     ) -> None:
         """Execute a plan; its result is in `result` when this returns."""
-        uid = self._next_uid()
-        with self._network(registry, log) as network:
+        with self._uid() as uid, self._network(registry, log) as network:
             limits = self._resource_limits(uid)
             run = _Run(self._limits, log, limits, self._starter, watched=self._cgroups is None)
             try:
@@ -157,11 +155,20 @@ class BuildSandbox:
             uid=uid,
         )
 
-    def _next_uid(self) -> int:
+    @contextlib.contextmanager
+    def _uid(self) -> Iterator[int]:
+        """Reserve a uid; 0 where sandboxes have none of their own."""
         if not self._host.first_uid:
-            return 0
-        self._count += 1
-        return self._host.first_uid + _UIDS_FROM + (os.getpid() * 7 + self._count) % _UIDS
+            yield 0
+            return
+        try:
+            uid = self._uids.take()
+        except OSError as error:
+            raise BuildSandboxError(f"no uid is free: {error}") from error
+        try:
+            yield uid
+        finally:
+            self._uids.give_back(uid)
 
     def _resource_limits(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:

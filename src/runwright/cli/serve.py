@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import gc
 import os
 import sys
 from typing import Final
@@ -18,8 +17,6 @@ from runwright.wiring import serve as run_platform
 THREAD_TURN_SECONDS: Final = 0.0005
 """With Python's default of 5 ms, a thread that starts a sandbox would delay the event loop."""
 DESCRIPTORS: Final = 2048
-YOUNG_OBJECTS: Final = 10_000
-"""How many objects are made between two collections; of most nothing is left by then."""
 
 
 @takes_settings(ALL_SETTINGS)
@@ -38,9 +35,6 @@ def serve(settings: Settings) -> None:
     set_scheduler_slice(0, SHORT_NANOSECONDS)
     sys.setswitchinterval(THREAD_TURN_SECONDS)
     _enlarge_descriptor_table()
-    gc.freeze()  # collections, which hold up all threads, need not look at what was imported
-    gc.set_threshold(YOUNG_OBJECTS)
-    gc.enable()  # which the start of a command is without
     raise typer.Exit(uvloop.run(run_platform(settings)))
 
 

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
+from asyncpg import Record
 
+from runwright.core.turns import in_turns
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import struct_from_row
 from runwright.events.event_sql import append_sql
@@ -122,13 +124,11 @@ async def take_queued_events(
     meanwhile gets nothing, and one that came after the event may get it. Fewer events, and at least one,
     are taken where they weigh more than `weight`.
     """
-    return [
-        QueuedEvent(
-            struct_from_row(Event, row),
-            row["subscriber_ids"],
-        )
-        for row in await db.fetch(_TAKE, limit, weight, after)
-    ]
+    return await in_turns(await db.fetch(_TAKE, limit, weight, after), _queued_event)
+
+
+def _queued_event(row: Record) -> QueuedEvent:
+    return QueuedEvent(struct_from_row(Event, row), row["subscriber_ids"])
 
 
 async def drop_queued_event(db: Database, *, position: int) -> None:

@@ -252,12 +252,13 @@ class AttemptRunner:
             self.hand_backs_in_row = 0
 
     def on_line(self, assignment: Assignment, line: OutputLine) -> None:
-        """Keep a log line; lines of running jobs are stored every `LOG_FLUSH_SECONDS`."""
+        """Keep a log line; lines of running jobs are stored every `LOG_FLUSH_SECONDS`, or as chunks fill."""
         attempt = self._attempts.get(assignment.id)
         if attempt is None:
             return
-        attempt.lines.append(line)
-        if self._log_timer is None:
+        if (chunk := attempt.add_line(line)) is not None:
+            self._record_part(attempt, chunk)
+        elif self._log_timer is None:
             self._log_timer = asyncio.get_running_loop().call_later(LOG_FLUSH_SECONDS, self._flush_logs)
 
     def on_progress(self, assignment: Assignment, progress: ReportedProgress) -> None:

@@ -29,7 +29,9 @@ LARGE_LIST_BYTES: Final = 512 * 1024
 GROUP_BYTES: Final = 8 * 1024 * 1024
 """Of rows that are read at once."""
 
-_PART_BYTES: Final = 64 * 1024
+PART_BYTES: Final = 64 * 1024
+"""What is sent of a large answer in one step, or a little more."""
+
 _MARK: Final = msgspec.Raw(b'"%b"' % secrets.token_hex(16).encode())
 """In place of a list, which no user can write."""
 
@@ -127,7 +129,7 @@ class RowsResponse(Response):
                 part += separator
                 part += row
                 separator = b","
-                if len(part) >= _PART_BYTES:
+                if len(part) >= PART_BYTES:
                     await send({"type": "http.response.body", "body": bytes(part), "more_body": True})
                     part.clear()
                     if connection is not None and connection.is_lost:

@@ -82,6 +82,10 @@ _UNSTORABLE: Final = msgspec.json.encode(
 )
 
 
+CHUNK_BYTES: Final = 128 * 1024
+"""What one chunk of log lines holds, or one line more: it is encoded, stored and read in one step."""
+
+
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg] or with fields."""
 
@@ -198,6 +202,7 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
     cancelling: bool = False
     lines: list[OutputLine] = []
     """Log lines that no chunk has taken yet."""
+    lines_bytes: int = 0
     lines_taken: int = 0
     calls: CallCounts | None = None
     progress: JobProgress | None = None
@@ -231,11 +236,17 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
             at=progress.updated_at,
         )
 
+    def add_line(self, line: OutputLine) -> LogChunk | None:
+        """Keep a log line; return a chunk with those that were kept where it is large enough."""
+        self.lines.append(line)
+        self.lines_bytes += len(line.msg)
+        return self.take_log() if self.lines_bytes >= CHUNK_BYTES else None
+
     def take_log(self) -> LogChunk | None:
         """Return the lines since the last chunk, or None where there are none."""
         if not self.lines:
             return None
-        lines, self.lines = self.lines, []
+        lines, self.lines, self.lines_bytes = self.lines, [], 0
         first = self.fence * LINES_PER_FENCE + self.lines_taken + 1
         self.lines_taken += len(lines)
         return LogChunk(

@@ -33,6 +33,8 @@ from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.routing import EventNotRouted, EventsRouted, EventsWithoutSink
 
 BATCH: Final = 500
+PAIRS_AT_ONCE: Final = 500
+"""How many pairs of an event and a subscriber one statement gets: the event loop makes it in one step."""
 BUSY_PAUSE_SECONDS: Final = 0.25
 IDLE_PAUSE_SECONDS: Final = 1.0
 _LOOK_EVERY: Final = 4
@@ -96,7 +98,9 @@ class Router(DatabaseLoop):
         created = 0
         for kind, pairs in _by_kind(queued).items():
             if kind in self._sinks:
-                created += await self._sinks[kind](db, pairs, self._clock())
+                for begin in range(0, len(pairs), PAIRS_AT_ONCE):
+                    some = pairs[begin : begin + PAIRS_AT_ONCE]
+                    created += await self._sinks[kind](db, some, self._clock())
             else:
                 self._emit(EventsWithoutSink(kind=kind, count=len(pairs)))
         return created

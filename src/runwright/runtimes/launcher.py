@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import pwd
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -33,11 +32,10 @@ from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.sandbox.process_tree import Launch, ProcessTree
 from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
 from runwright.sandbox.seccomp import filter_program
+from runwright.sandbox.user_ids import UserIds
 
 _SEALED: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _PROCESSES: Final = 512
-_UIDS: Final = 4096
-"""How many uids sandboxes may have; with 60000 as the first, all lie below `nobody`."""
 _REMOVE_SECONDS: Final = 0.05
 _REMOVE_TRIES: Final = 100
 
@@ -52,8 +50,7 @@ class Launcher:
         self._loop = loop
         self._guard = LeaseGuard(loop, term)
         self._egress = egress if host.network else None
-        self._free_uids: list[int] = []
-        self._next_uid = os.getpid() * 37  # servers on one host start far from each other
+        self._uids = UserIds()
         self._removing: set[ResourceLimits] = set()
         self._cgroups: Cgroups | None = None
         self._kernel_objects = KernelObjectWatch()
@@ -82,6 +79,7 @@ class Launcher:
             limits.remove()
         self._removing.clear()
         self._guard.close()
+        self._uids.close()
         self._starter.shutdown()
         self._mover.shutdown()
         self._kernel_objects.stop()
@@ -242,32 +240,15 @@ class Launcher:
 
     def _return_uid(self, uid: int) -> None:
         if uid:
-            self._free_uids.append(uid)
+            self._uids.give_back(uid)
 
     def _take_uid(self) -> int:
-        """Return a uid that no other sandbox and no account of the host has."""
+        """Return the uid of a new sandbox; 0 where sandboxes have none of their own."""
         if not self._host.first_uid:
             return 0
-        used = uids_with_keys() if self._filter is None else set()
-        for place in range(len(self._free_uids) - 1, -1, -1):
-            if self._free_uids[place] not in used:
-                return self._free_uids.pop(place)
-        for _ in range(_UIDS):
-            uid = self._host.first_uid + self._next_uid % _UIDS
-            self._next_uid += 1
-            if uid not in used and not _has_account(uid):
-                return uid
-        raise OSError("the kernel keeps keys of every uid that sandboxes may have")
+        return self._uids.take(uids_with_keys if self._filter is None else frozenset)
 
 
 def _move_processes(harness: int, limits: ResourceLimits, share: CpuShare) -> None:
     limits.deprioritize(enabled=share.deprioritized)
     set_cpu_affinity({harness, *limits.members()}, share.cpus)
-
-
-def _has_account(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True

@@ -49,9 +49,8 @@ from runwright.sandbox.spawn import (
     duplicate_fds,
     spawn,
 )
+from runwright.sandbox.user_ids import FIRST_UID
 
-FIRST_UID: Final = 60_000
-"""The first uid of sandboxes of a server that runs as root; no account should have it or those above."""
 BOOT_SECONDS: Final = 20.0
 _NONE_CHOSEN: Final = InterpreterPaths()
 _UCRED: Final = struct.Struct("3i")

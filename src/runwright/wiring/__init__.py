@@ -8,6 +8,7 @@ stop ends within the drain period. A signal during the startup ends it.
 """
 
 import asyncio
+import gc
 import sys
 from contextlib import AsyncExitStack
 from importlib import import_module
@@ -30,6 +31,12 @@ _DEMO: Final = "runwright.demo"
 
 LAST_RESORT_SECONDS: Final = 15.0
 """Added to `drain_seconds`: by then a stop has ended, or something hangs that should not."""
+
+YOUNG_OBJECTS: Final = 2_500
+"""How many objects are made between two collections; of most nothing is left by then.
+
+A collection looks at eleven times as many at most, but for the rare ones that look at all.
+"""
 
 
 async def serve(settings: Settings) -> int:
@@ -60,12 +67,24 @@ async def _start(settings: Settings, shutdown: Shutdown, stack: AsyncExitStack) 
         sys.stderr.write(f"{problem}\n")
         return None
     url = await _start_roles(res, shutdown, stack)
+    _collect_rarely()
     sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
     sys.stdout.flush()
     if settings.demo and url is not None:
         demo = asyncio.create_task(_demonstrate(res, url))
         stack.callback(demo.cancel)
     return res
+
+
+def _collect_rarely() -> None:
+    """Let collections, each of which holds up all threads, look only at what is made from now on.
+
+    The start of a command is without them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+    gc.enable()
 
 
 async def _start_roles(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 
 from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
-from runwright.jobs.model import AttemptEnd, ClaimedAttempt, Job, JobError
+from runwright.jobs.model import CHUNK_BYTES, AttemptEnd, ClaimedAttempt, Job, JobError
 from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, OutputLine
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -33,13 +33,28 @@ def line(text: str) -> OutputLine:
     return OutputLine(NOON, "info", text)
 
 
+def test_a_chunk_of_log_lines_is_complete_once_it_is_large() -> None:
+    attempt, half = claimed(), "a" * (CHUNK_BYTES // 2)
+    chunks = [attempt.add_line(line(half)) for _ in range(5)]
+    assert [chunk and (chunk.first_seq % 1000, chunk.last_seq % 1000) for chunk in chunks] == [
+        None,
+        (1, 2),
+        None,
+        (3, 4),
+        None,
+    ]
+    rest = attempt.take_log()
+    assert rest is not None
+    assert rest.last_seq % 1000 == 5
+
+
 def test_log_lines_are_numbered_by_fence_and_in_order() -> None:
     attempt = claimed()
     assert attempt.take_log() is None
-    attempt.lines += [line("a"), line("b")]
+    assert [attempt.add_line(line(text)) for text in "ab"] == [None, None]
     first = attempt.take_log()
     assert attempt.take_log() is None
-    attempt.lines.append(line("c"))
+    assert attempt.add_line(line("c")) is None
     second = attempt.end(AttemptOutcome(status=OutcomeStatus.COMPLETED), now=NOON).log
     assert first is not None
     assert second is not None

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
-from runwright.core.turns import in_turns
+from runwright.core.turns import Turns
 from runwright.http.ava.jobs.log_schemas import line_out
 from runwright.http.ava.jobs.schemas import ProgressOut
 from runwright.http.fields import to_out
 from runwright.http.request import Request
-from runwright.http.response import server_sent_event
+from runwright.http.response import PART_BYTES, server_sent_event
 from runwright.job_views.logs import TailEnd, TailPart
 from runwright.job_views.model import LogLine
 from runwright.jobs.model import JobProgress
@@ -37,7 +37,8 @@ async def log_events(request: Request, parts: AsyncIterator[TailPart]) -> AsyncG
             elif isinstance(part, JobProgress):
                 yield server_sent_event("progress", to_out(ProgressOut, part))
             elif part:
-                yield b"".join(await in_turns(part, _log_event))
+                async for events in _log_events(part):
+                    yield events
             elif loop.time() - last < SILENCE_SECONDS:
                 continue
             else:
@@ -45,5 +46,14 @@ async def log_events(request: Request, parts: AsyncIterator[TailPart]) -> AsyncG
             last = loop.time()
 
 
-def _log_event(line: LogLine) -> bytes:
-    return server_sent_event("log", line_out(line), line.seq)
+async def _log_events(lines: list[LogLine]) -> AsyncIterator[bytes]:
+    """Yield the events of lines, several at once: long lines make more than is sent in one step."""
+    events, turns = bytearray(), Turns()
+    for line in lines:
+        events += server_sent_event("log", line_out(line), line.seq)
+        if len(events) >= PART_BYTES:
+            yield bytes(events)
+            events.clear()
+        await turns.between()
+    if events:
+        yield bytes(events)

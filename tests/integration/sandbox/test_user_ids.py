@@ -1,0 +1,108 @@
+"""No two sandboxes have the same uid at once, whichever servers they are of."""
+
+import asyncio
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runwright.runtimes.host import Host
+from runwright.sandbox import user_ids
+from runwright.sandbox.user_ids import BLOCK_UIDS, FIRST_UID, UserIds
+from tests.integration.conftest import MakeStage
+
+
+class Servers:
+    """What servers of one host take their uids from."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made: list[UserIds] = []
+
+    def make(self) -> UserIds:
+        """Return the uids of another server."""
+        self._made.append(UserIds(self.folder))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for one in self._made:
+            one.close()
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    made = Servers(tmp_path / "uids")
+    yield made
+    made.close()
+
+
+def test_servers_take_different_uids(servers: Servers) -> None:
+    one, other = servers.make(), servers.make()
+    taken = [uids.take() for _ in range(2 * BLOCK_UIDS) for uids in (one, other)]
+    assert len(set(taken)) == 4 * BLOCK_UIDS
+    assert min(taken) >= FIRST_UID + BLOCK_UIDS, "the first block is for the probe"
+    assert max(taken) < 65_534
+
+
+def test_a_uid_that_is_given_back_is_used_again(servers: Servers) -> None:
+    uids = servers.make()
+    first = uids.take()
+    uids.give_back(first)
+    assert uids.take() == first
+
+
+def test_what_cannot_be_used_is_left_out(servers: Servers) -> None:
+    uids = servers.make()
+    first = uids.take()
+    uids.give_back(first)
+    assert uids.take(lambda: {first}) != first
+    assert uids.take() == first
+
+
+def test_accounts_of_the_host_are_left_out(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_ids, "BLOCKS", 2)
+    account = FIRST_UID + BLOCK_UIDS + 3
+    root = pwd.getpwuid(0)
+
+    def getpwuid(uid: int) -> pwd.struct_passwd:
+        if uid == account:
+            return root
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    uids = servers.make()
+    assert account not in [uids.take() for _ in range(BLOCK_UIDS - 1)]
+    with pytest.raises(OSError, match="every uid that sandboxes may have is in use"):
+        uids.take()
+
+
+def test_uids_are_free_once_their_server_has_ended(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_ids, "BLOCKS", 2)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    one, other = servers.make(), servers.make()
+    one.take()
+    with pytest.raises(OSError, match="every uid"):
+        other.take()
+    one.close()
+    assert FIRST_UID + BLOCK_UIDS <= other.take() < FIRST_UID + 2 * BLOCK_UIDS
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere/uids", "/dev/null/uids"])
+def test_a_host_with_nothing_to_write_to_has_uids(folder: str) -> None:
+    uids = UserIds(Path(folder))
+    assert len({uids.take() for _ in range(2 * BLOCK_UIDS)}) == 2 * BLOCK_UIDS
+
+
+async def test_the_end_of_a_sandbox_is_not_the_end_of_one_of_another_server(
+    make_stage: MakeStage, bare: Host
+) -> None:
+    one, other = await make_stage(bare), await make_stage(bare)
+    waits = "import time\ndef handler(input, env):\n    print('begun')\n    time.sleep(input['seconds'])\n"
+    ends = one.assign(waits, input=b'{"seconds": 1000}')
+    stays = other.assign(waits, input=b'{"seconds": 2}')
+    await asyncio.gather(one.saying(ends, "begun"), other.saying(stays, "begun"))
+    one.pool.cancel(ends.assignment.id)
+    await one.finish(ends)
+    await other.finish(stays)
+    assert stays.outcome.error_message == ""
