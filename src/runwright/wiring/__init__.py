@@ -32,10 +32,10 @@ _DEMO: Final = "runwright.demo"
 LAST_RESORT_SECONDS: Final = 15.0
 """Added to `drain_seconds`: by then a stop has ended, or something hangs that should not."""
 
-YOUNG_OBJECTS: Final = 2_500
-"""How many objects are made between two collections; of most nothing is left by then.
+COLLECTIONS: Final = (2_500, 5, 20)
+"""How many objects are made between two collections, and how many of these between two that look at more.
 
-A collection looks at eleven times as many at most, but for the rare ones that look at all.
+Of most objects nothing is left by the next one; each that is looked at holds up all threads for about 1 us.
 """
 
 
@@ -83,7 +83,7 @@ def _collect_rarely() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
+    gc.set_threshold(*COLLECTIONS)
     gc.enable()
 
 
