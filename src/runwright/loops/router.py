@@ -33,7 +33,7 @@ from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.routing import EventNotRouted, EventsRouted, EventsWithoutSink
 
 BATCH: Final = 500
-PAIRS_AT_ONCE: Final = 500
+PAIRS_AT_ONCE: Final = 250
 """How many pairs of an event and a subscriber one statement gets: the event loop makes it in one step."""
 BUSY_PAUSE_SECONDS: Final = 0.25
 IDLE_PAUSE_SECONDS: Final = 1.0
