@@ -253,8 +253,7 @@ class AttemptRunner:
 
     def on_line(self, assignment: Assignment, line: OutputLine) -> None:
         """Keep a log line; lines of running jobs are stored every `LOG_FLUSH_SECONDS`, or as chunks fill."""
-        attempt = self._attempts.get(assignment.id)
-        if attempt is None:
+        if (attempt := self._attempts.get(assignment.id)) is None:
             return
         if (chunk := attempt.add_line(line)) is not None:
             self._record_part(attempt, chunk)
