@@ -19,13 +19,15 @@ from runwright.executor import attempt_runner, claim_loop
 from runwright.executor.preparation import Preparation
 from runwright.executor.worker_cache import LoadedWorker
 from runwright.job_views.model import JobFilter
-from runwright.jobs.model import AttemptEnd, Job
+from runwright.jobs.model import CHUNK_BYTES, AttemptEnd, Job
 from runwright.jobs.service import Jobs
 from runwright.leases.store import expire_lease
 from runwright.telemetry.events.executor import (
     ExecutorLeaseLost,
+    JobAttemptEnded,
     JobHandedBack,
     JobRecordFailed,
+    JobResultRefused,
     StrayClaimHandedBack,
     WorkerNotLoaded,
 )
@@ -45,6 +47,27 @@ async def test_a_job_runs_and_its_output_and_log_are_kept(make_engine: MakeEngin
     logs = await engine.job_views.logs(job.tenant_id, job.id, level=None, limit=10, after=None)
     assert [line.msg for line in logs.logs][:2] == ["Worker handler started", "hello"]
     assert logs.logs[-1].msg.startswith("Handler completed in ")
+
+
+async def test_a_log_is_stored_in_chunks_and_what_comes_of_its_job_is_reported(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    await engine.start()
+    lines = "def handler(input, env):\n    for n in range(100):\n        print(n, '\\x1b[' * 4000)\n"
+    job = await engine.ended(await engine.submit(await engine.worker(lines)))
+
+    async def reported() -> bool:
+        return bool(engine.telemetry.of(JobAttemptEnded))
+
+    await engine.until(reported)
+    assert [event.status for event in engine.telemetry.of(JobAttemptEnded)] == [JobStatus.COMPLETED]
+    assert engine.telemetry.of(JobResultRefused) == []
+    logs = await engine.job_views.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
+    assert [line.msg.partition(" ")[0] for line in logs.logs[1:-1]] == [str(n) for n in range(100)]
+    sizes = await engine.db.fetch("SELECT last_seq - first_seq + 1 FROM job_log_chunks ORDER BY first_seq")
+    assert len(sizes) >= 100 * 8000 // (CHUNK_BYTES + 8010)
+    assert max(size for (size,) in sizes) * 8000 <= CHUNK_BYTES + 3 * 8010
 
 
 async def test_a_failing_job_is_tried_again_and_then_fails_for_good(make_engine: MakeEngine) -> None:
