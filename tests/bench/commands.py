@@ -20,6 +20,7 @@ BARE: Final = "python -c pass"
 CANCELLED: Final = 500
 ROUNDS: Final = 15
 _SECONDS: Final = 60.0
+_NOBODY: Final = "http://127.0.0.1:9"
 _FAR: Final = "2099-01-01T00:00:00Z"
 
 
@@ -38,12 +39,14 @@ async def measure_commands(folder: Path, rounds: int = ROUNDS) -> CommandTimes:
 
 def _measure(env: Mapping[str, str], rounds: int) -> CommandTimes:
     program = str(command_path())
-    complete = {"_RUNWRIGHT_COMPLETE": "complete_bash", "COMP_WORDS": "runwright run ", "COMP_CWORD": "2"}
+    worker = _completing("runwright run ")
     commands: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {
         BARE: ((sys.executable, "-c", "pass"), {}),
         "runwright --help": ((program, "--help"), {}),
         "runwright jobs list": ((program, "jobs", "list"), {}),
-        "completion of a worker": ((program,), complete),
+        "completion of an option": ((program,), _completing("runwright jobs list --wor")),
+        "completion of a worker": ((program,), worker),
+        "completion without a server": ((program,), {**worker, "RUNWRIGHT_URL": _NOBODY}),
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds + 1):
@@ -52,6 +55,12 @@ def _measure(env: Mapping[str, str], rounds: int) -> CommandTimes:
     middle = {name: 1000 * median(times[1:]) for name, times in seconds.items()}
     cancel = (program, "jobs", "cancel", "--status", "queued", "-y")
     return CommandTimes(milliseconds=middle, cancelled=CANCELLED, cancel_seconds=_run(cancel, env))
+
+
+def _completing(words: str) -> Mapping[str, str]:
+    """Return the variables by which a shell asks for completions of the last word."""
+    words_before = str(words.count(" "))
+    return {"_RUNWRIGHT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": words_before}
 
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> float:

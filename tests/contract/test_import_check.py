@@ -30,19 +30,27 @@ def empty_worker(api: Api, runtime: str, **fields: Json) -> Json:
     return data_of(api.post("/workers", {"name": "Empty", "runtime": runtime, **fields}), 201)
 
 
+def numbers(api: Api, worker: Json) -> list[int]:
+    listed = api.get(f"/workers/{worker['id']}/versions").json()
+    assert listed["pagination"]["total"] == len(listed["data"])
+    return [version["version"] for version in listed["data"]]
+
+
 @pytest.mark.parametrize(("runtime", "files", "reason"), BROKEN.values(), ids=BROKEN)
 def test_code_that_cannot_be_imported_never_serves(api: Api, runtime: str, files: Files, reason: str) -> None:
     worker = empty_worker(api, runtime)
     version = deploy(api, worker, files)
     assert (version["status"], version["active"]) == ("failed", False), version
     assert reason in version["error"]
-    assert data_of(api.get(f"/workers/{worker['id']}"))["version"] == 1
+    assert version["version"] == data_of(api.get(f"/workers/{worker['id']}"))["version"] == 1
+    assert numbers(api, worker) == [1]
+    error_of(api.post("/jobs", {"worker_id": worker["id"]}), 409, "no_code")
 
 
 def test_the_version_before_keeps_serving_and_the_check_can_be_left_out(api: Api) -> None:
     worker = empty_worker(api, "python")
     good = deploy(api, worker, {"main.py": "print('imported')\n" + GOOD})
-    assert (good["status"], good["active"]) == ("ready", True)
+    assert (good["version"], good["status"], good["active"]) == (1, "ready", True)
     log = data_of(api.get(f"/workers/{worker['id']}/versions/{good['version']}/log"))["log"]
     assert "imported" in log
     assert deploy(api, worker, {"main.py": "def handler(:\n"})["status"] == "failed"
@@ -50,6 +58,7 @@ def test_the_version_before_keeps_serving_and_the_check_can_be_left_out(api: Api
     assert (job["status"], job["output"]) == ("completed", {"version": 1})
     unchecked = deploy(api, worker, {"main.py": "def handler(:\n    # unchecked\n"}, check="false")
     assert (unchecked["status"], unchecked["active"]) == ("ready", True)
+    assert numbers(api, worker) == [3, 2, 1]
 
 
 def test_code_that_reads_its_configuration_at_import_finds_it(api: Api) -> None:
@@ -98,7 +107,7 @@ def test_of_deploys_at_once_the_newest_that_can_be_imported_serves(api: Api) -> 
         made = list(pool.map(lambda source: deploy(api, worker, {"main.py": source}), sources))
     assert [one["status"] for one in made] == ["failed", "ready"] * 3
     good = [one["version"] for one in made if one["status"] == "ready"]
-    assert sorted(one["version"] for one in made) == list(range(2, 8)), "each has a number of its own"
+    assert sorted(one["version"] for one in made) == list(range(1, 7)), "each has a number of its own"
     assert data_of(api.get(f"/workers/{worker['id']}"))["version"] == max(good)
 
 

@@ -286,6 +286,17 @@ def test_filters_and_search_narrow_the_list(api: Api) -> None:
     assert names(q="") == names()
 
 
+def test_a_list_has_the_source_of_workers_unless_it_is_left_out(api: Api) -> None:
+    made = [api.make_worker(name=f"w{n}", config={"N": n}) for n in range(3)][::-1]
+    listed = api.get("/workers", payloads="true").json()
+    assert listed["data"] == api.get("/workers").json()["data"] == made
+    without = api.get("/workers", payloads="false").json()
+    assert without == listed | {"data": [worker | {"source_code": None} for worker in made]}
+    page = api.get("/workers", payloads="false", per_page="2", q="W", **{"filter[status]": "active"}).json()
+    rest = api.get("/workers", payloads="false", q="W", cursor=page["pagination"]["next_cursor"]).json()
+    assert page["data"] + rest["data"] == without["data"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -297,6 +308,7 @@ def test_filters_and_search_narrow_the_list(api: Api) -> None:
         ("filter", "x"),
         ("status", "active"),
         ("q", "nul\0"),
+        ("payloads", "no"),
         ("q", "q" * 201),
         ("wait", "1"),
     ],

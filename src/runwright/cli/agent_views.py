@@ -110,7 +110,7 @@ def _entries(remote: Remote) -> Iterator[AgentEntry]:
 
 
 def _agent_workers(remote: Remote) -> "Iterator[WorkerInfo]":
-    for worker in islice(remote.client.workers.list(), _SEARCHED):
+    for worker in islice(remote.client.workers.list(payloads=False), _SEARCHED):
         if _MODEL in worker.config and worker.status != "deprecated":
             yield worker
 

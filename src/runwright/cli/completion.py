@@ -18,6 +18,7 @@ from runwright.client.environment import COMPLETION_SECONDS
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
+    from runwright.client.targets import ServerTarget
 
 _SECONDS: Final = 0.2
 _MOST: Final = 50
@@ -69,7 +70,7 @@ def complete_profiles(incomplete: str) -> list[str]:
 
 
 def _workers(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
-    for worker in islice(client.workers.list(q=incomplete, per_page=_MOST), _MOST):
+    for worker in islice(client.workers.list(q=incomplete, payloads=False, per_page=_MOST), _MOST):
         if worker.name.startswith(incomplete):
             yield worker.name, worker.runtime
 
@@ -94,6 +95,18 @@ def _seconds() -> float:
         return _SECONDS
 
 
+def _client(target: "ServerTarget") -> "Runwright":
+    """Return a client that loads as little as possible: without a proxy on the way, not even httpx."""
+    if importlib.import_module("runwright.client.urls").may_be_proxied(target.url):
+        kind, transport = importlib.import_module("runwright.client.blocking").Runwright, None
+    else:
+        kind = importlib.import_module("runwright.client.base").Client
+        quick = importlib.import_module("runwright.client.quick_transport")
+        transport = quick.QuickTransport(target.url, _seconds())
+    client: Runwright = kind.for_target(target, timeout=_seconds(), retries=0, transport=transport)
+    return client
+
+
 def _complete(
     ctx: typer.Context, find: Callable[["Runwright"], Iterator[tuple[str, str]]]
 ) -> list[tuple[str, str]]:
@@ -101,8 +114,6 @@ def _complete(
     options = TargetOptions(profile=given.get("profile"), url=given.get("url"), tenant=given.get("tenant"))
     try:
         target = find_target(options)
-        sdk = importlib.import_module("runwright.client.blocking")
-        with sdk.Runwright.for_target(target, timeout=_seconds(), retries=0) as client:
-            return list(find(client))
+        return list(find(_client(target)))
     except Exception:  # noqa: BLE001  whatever it is, a person who types is not disturbed by it
         return []

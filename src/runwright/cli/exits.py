@@ -104,8 +104,9 @@ def _field_lines(named: Mapping[str, str]) -> Iterator[str]:
     """Yield fields beside their problems, or above them where a terminal is too narrow for both."""
     paint, columns = painter(sys.stderr), width_of(sys.stderr)
     width = max(map(len, named), default=0)
+    fits = columns is None or all(width + len(problem) + 4 <= columns for problem in named.values())
     for name, problem in named.items():
-        if columns is None or width + len(problem) + 4 <= columns:
+        if columns is None or fits:
             yield f"  {paint('bold', name.ljust(width))}  {problem}"
         else:
             yield f"  {paint('bold', name)}"

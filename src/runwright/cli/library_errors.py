@@ -6,7 +6,7 @@ from typing import Final
 import typer
 
 from runwright.cli.exits import ExitCode, from_answer, print_error, report
-from runwright.client.errors import ApiError, ClientError, SetupError, Unreachable
+from runwright.client.errors import ApiError, ClientError, InvalidValueError, SetupError, Unreachable
 from runwright.client.worker_names import AmbiguousNameError
 
 _COMMAND_LINE: Final = tuple(
@@ -14,6 +14,9 @@ _COMMAND_LINE: Final = tuple(
 )
 """Typer's errors of the command line, whose common base it does not export."""
 
+
+_OF_THE_CALLER: Final = (AmbiguousNameError, InvalidValueError, SetupError)
+"""What the SDK refuses before anything is sent."""
 
 _HELP: Final = "NoArgsIsHelpError"
 """Typer's error for a group without a command; its message is the help."""
@@ -59,7 +62,7 @@ def _report_client(error: ClientError) -> int:
         print_error(error.message, hint=hint)
         return ExitCode.UNREACHABLE
     print_error(error.message)
-    return ExitCode.USAGE if isinstance(error, (SetupError, AmbiguousNameError)) else ExitCode.FAILED
+    return ExitCode.USAGE if isinstance(error, _OF_THE_CALLER) else ExitCode.FAILED
 
 
 def _report_database(error: Exception) -> int | None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Never
 
 import typer
 
@@ -18,6 +18,7 @@ from runwright.cli.remote import DryRun, Remote, writes
 from runwright.cli.stdin import read_bounded
 from runwright.cli.terminal import note, one_line, painter, shown
 from runwright.cli.times import milliseconds, parse_moment, require_duration
+from runwright.client.json_values import path_text, unsendable
 
 if TYPE_CHECKING:
     from runwright.client.models.jobs import JobInfo
@@ -152,7 +153,9 @@ def read_input(given: Sequence[str]) -> dict[str, Any]:
             name, equals, text = one.partition("=")
             if not equals or not name:
                 raise UsageError(f"-i {one}: write KEY=VALUE, @FILE or -.")
-            values[name] = _value(text)
+            values[name] = _value(name, text)
+    for path, problem in unsendable(values):
+        raise UsageError(f"-i: {path_text(path)} {problem}")
     return values
 
 
@@ -162,13 +165,15 @@ def _text_of(place: str) -> str:
             return read_bounded(sys.stdin, "-i -", _LARGEST_INPUT)
         with Path(place[1:]).open(encoding="utf-8") as file:
             return read_bounded(file, f"-i {place}", _LARGEST_INPUT)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"-i {place}: {error}.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"-i {place} is not UTF-8.") from None
+    except OSError as error:
+        raise UsageError(f"-i {place}: {error.strerror or error}.") from None
 
 
 def _object(place: str, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = _decoded(place, text)
     except ValueError as error:
         raise UsageError(f"-i {place} is no JSON: {error}.") from None
     if not isinstance(found, dict):
@@ -176,9 +181,21 @@ def _object(place: str, text: str) -> dict[str, Any]:
     return found
 
 
-def _value(text: str) -> Any:  # noqa: ANN401  JSON
+def _value(name: str, text: str) -> Any:  # noqa: ANN401  JSON
     """Return JSON where the text is some, else the text: `rows=12` is a number, `name=Ada` a text."""
     try:
-        return json.loads(text)
+        return _decoded(name, text)
     except ValueError:
         return text
+
+
+def _decoded(place: str, text: str) -> Any:  # noqa: ANN401  JSON
+    """Return decoded JSON; ValueError for what is none, such as the NaN that Python takes for a number."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise UsageError(f"-i {place} is nested too deeply.") from None
+
+
+def _refuse(constant: str) -> Never:
+    raise ValueError(f"it holds {constant}")

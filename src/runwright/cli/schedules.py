@@ -43,7 +43,7 @@ def list_(
     $ runwright schedules list
     $ runwright schedules list --worker digest
     """
-    names = {one.id: one.name for one in remote.client.workers.list()}
+    names = {one.id: one.name for one in remote.client.workers.list(payloads=False)}
     chosen = None if worker is None else remote.client.workers.get(worker).id
     found = [one for one in remote.client.schedules.list() if chosen in {None, one.worker_id}]
     remote.output.rows(found, _columns(names, datetime.now(UTC)), empty="There are no schedules.")

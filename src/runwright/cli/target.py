@@ -68,7 +68,7 @@ def _without(variables: Mapping[str, str], *names: str) -> dict[str, str]:
 
 def is_this_machine(url: str) -> bool:
     """Return whether a URL names this machine."""
-    return bool(importlib.import_module("runwright.client.transports").is_loopback(url))
+    return bool(importlib.import_module("runwright.client.urls").is_loopback(url))
 
 
 def label_of(target: "ServerTarget") -> str:

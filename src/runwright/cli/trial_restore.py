@@ -128,7 +128,13 @@ async def _decrypt_all(pool: Database, ring: Keyring) -> int:
     result = await rotation.rotate(pool, ring, ENCRYPTED_COLUMNS)
     if result.altered:
         names = ", ".join(f"{one.name} of {one.tenant_id}" for one in result.altered[:_NAMED])
-        raise BackupError(f"{len(result.altered)} secrets do not decrypt with their key: {names}.")
+        count = len(result.altered)
+        subject = (
+            "A secret does not decrypt with its"
+            if count == 1
+            else f"{count} secrets do not decrypt with their"
+        )
+        raise BackupError(f"{subject} key: {names}.")
     return result.reencrypted
 
 

@@ -13,7 +13,14 @@ for line in rw.jobs.logs(job.id, follow=True):
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from runwright.client.errors import ApiError, ClientError, JobUnsuccessfulError, SetupError, Unreachable
+from runwright.client.errors import (
+    ApiError,
+    ClientError,
+    InvalidValueError,
+    JobUnsuccessfulError,
+    SetupError,
+    Unreachable,
+)
 from runwright.client.profiles import Profile, Profiles
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ __all__ = [
     "ApiError",
     "AsyncRunwright",
     "ClientError",
+    "InvalidValueError",
     "JobUnsuccessfulError",
     "Profile",
     "Profiles",

@@ -16,13 +16,13 @@ from runwright.client.transports import (
     OK,
     Transport,
     headers_of,
-    is_loopback,
     lower_case,
     response_of,
     timeout_of,
     tls_context,
     unreachable,
 )
+from runwright.client.urls import is_loopback
 
 
 class AsyncTransport:

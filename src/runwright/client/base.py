@@ -9,7 +9,6 @@ from runwright.client.models.system import SystemInfo, WhoamiInfo
 from runwright.client.profiles import Profiles
 from runwright.client.session import Credentials, RequestParts, Session
 from runwright.client.targets import ServerTarget, explicit_target, profile_target
-from runwright.client.transports import Transport
 
 if TYPE_CHECKING:
     from runwright.client.agents import AgentsApi
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from runwright.client.secrets import SecretsApi
     from runwright.client.shares import SharesApi
     from runwright.client.tenants import AuditApi, KeysApi, TenantsApi
+    from runwright.client.transports import Transport
     from runwright.client.webhooks import DeliveriesApi, WebhooksApi
     from runwright.client.workers import WorkersApi
 
@@ -136,7 +136,7 @@ class Client(DualMode[M]):
         *,
         timeout: float = DEFAULT_TIMEOUT,
         retries: int = DEFAULT_RETRIES,
-        transport: Transport | None = None,
+        transport: "Transport | None" = None,
     ) -> Self:
         """Return a client for a server that was selected; `transport` is by default the network."""
         client = cls.__new__(cls)
@@ -144,11 +144,11 @@ class Client(DualMode[M]):
         return client
 
     @staticmethod
-    def _transport(url: str) -> Transport:
+    def _transport(url: str) -> "Transport":
         raise NotImplementedError
 
     def _connect(
-        self, target: ServerTarget, timeout: float, retries: int, transport: Transport | None = None
+        self, target: ServerTarget, timeout: float, retries: int, transport: "Transport | None" = None
     ) -> None:
         session = Session(
             transport or self._transport(target.url), target.credentials, timeout=timeout, retries=retries

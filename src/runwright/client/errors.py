@@ -62,6 +62,10 @@ class ApiError(ClientError):
         return f"{self.message}{f' ({problems})' if problems else ''} [{about}]"
 
 
+class InvalidValueError(ClientError, ValueError):
+    """A value cannot be sent: JSON has no NaN, no infinity, and no half characters."""
+
+
 class JobUnsuccessfulError(ClientError):
     """The job of which the output was asked for failed, was cancelled, or has not ended; `job` has more."""
 

@@ -3,18 +3,20 @@
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Final, TypedDict, TypeVar, Unpack
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, TypedDict, TypeVar, Unpack
 
 import msgspec
 
 from runwright import __version__
 from runwright.client.errors import ApiError, SetupError, Unreachable, api_error
-from runwright.client.http_library import ServerSentEvent
+from runwright.client.json_values import encode_json
 from runwright.client.messages import ApiRequest, ApiResponse, UploadProgress, fill, query_of
 from runwright.client.models.base import Info, decode_info
 from runwright.client.retries import retry_seconds
-from runwright.client.transports import Transport
+
+if TYPE_CHECKING:
+    from runwright.client.http_library import ServerSentEvent
+    from runwright.client.transports import Transport
 
 I = TypeVar("I", bound=Info)  # noqa: E741  of Info
 
@@ -78,7 +80,7 @@ class Session:
     """Sends the requests of a client."""
 
     def __init__(
-        self, transport: Transport, credentials: Credentials, *, timeout: float, retries: int
+        self, transport: "Transport", credentials: Credentials, *, timeout: float, retries: int
     ) -> None:
         self.blocking = transport.blocking
         self.worker_ids: dict[str, tuple[str, float]] = {}
@@ -148,7 +150,7 @@ class Session:
 
     async def follow(
         self, route: str, *ids: str, query: Mapping[str, object] | None = None, last_id: str = ""
-    ) -> AsyncGenerator[ServerSentEvent, None]:
+    ) -> "AsyncGenerator[ServerSentEvent, None]":
         """Yield the events of a stream, which continues after the last one when the connection is lost.
 
         It continues until the consumer stops, or the server cannot be reached as often as a request would be
@@ -184,7 +186,7 @@ class Session:
     def _request(self, route: str, ids: Sequence[str], parts: RequestParts) -> ApiRequest:
         method, _, path = route.partition(" ")
         json = parts.get("json")
-        body = parts.get("body") if json is None else msgspec.json.encode(json)
+        body = parts.get("body") if json is None else encode_json(json)
         content_type = None if body is None else parts.get("content_type", _JSON)
         return ApiRequest(
             method=method,
@@ -243,17 +245,3 @@ def _resumed(request: ApiRequest, last_id: str) -> ApiRequest:
     if not last_id:
         return request
     return msgspec.structs.replace(request, headers={**request.headers, "last-event-id": last_id})
-
-
-def check_url(url: str) -> str:
-    """Return the address of a server without a slash at its end. Raises SetupError for what is none."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise SetupError(f"{url!r} is not the address of a server.") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise SetupError(f"{url!r} is not an address such as https://runwright.example.com.")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise SetupError("The address of a server has no user name, query or fragment.")
-    return url.rstrip("/")

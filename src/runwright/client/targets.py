@@ -14,8 +14,8 @@ import msgspec
 
 from runwright.client.environment import DATA_DIR, DEFAULT_URL, KEYS, PROFILE, TENANT, URL
 from runwright.client.profiles import Profile, Profiles
-from runwright.client.session import Credentials, check_url
-from runwright.client.transports import is_loopback
+from runwright.client.session import Credentials
+from runwright.client.urls import check_url, is_loopback
 
 LOCAL_TENANT: Final = "default"
 

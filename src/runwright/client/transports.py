@@ -1,20 +1,21 @@
 """What a transport does, and what the two have in common."""
 
 import os
+import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from ipaddress import ip_address
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from runwright.client.errors import Unreachable
 from runwright.client.http_library import ServerSentEvent, httpx
 from runwright.client.messages import ApiRequest, ApiResponse
+from runwright.client.urls import PROXIES, is_loopback
 
 OK: Final = 200
 
 _CONNECT_SECONDS: Final = 10.0
-_PROXIES: Final = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _NOT_SENT: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -47,22 +48,13 @@ class Transport(Protocol):
         """Close the connections."""
 
 
-def is_loopback(url: str) -> bool:
-    """Return whether a URL names this machine, to which no proxy leads."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 def tls_context(url: str) -> ssl.SSLContext:
     """Return a context that trusts the system's CAs, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 
     For plain HTTP it trusts none: reading the CAs would take longer than the request.
     """
     encrypted = urlsplit(url).scheme == "https"
-    if not encrypted and (is_loopback(url) or not any(os.environ.get(name) for name in _PROXIES)):
+    if not encrypted and (is_loopback(url) or not any(os.environ.get(name) for name in PROXIES)):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     paths = ssl.get_default_verify_paths()
     if not (paths.cafile or paths.capath):
@@ -100,5 +92,5 @@ def unreachable(url: str, error: httpx.RequestError) -> Unreachable:
     elif isinstance(error, httpx.TimeoutException):
         reason = "no answer in time"
     else:
-        reason = str(error) or type(error).__name__
+        reason = _ERRNO.sub("", str(error)) or type(error).__name__
     return Unreachable(f"{url} does not answer: {reason}.", sent=sent)

@@ -3,13 +3,15 @@
 import re
 import time
 from contextlib import aclosing
+from difflib import get_close_matches
 from typing import Final
 
 from runwright.client.errors import ApiError, ClientError
 from runwright.client.models.workers import WorkerInfo
-from runwright.client.pagination import PageSource, list_rows
+from runwright.client.pagination import PageSource, list_rows, read_page
 from runwright.client.session import Session
 
+_LIST: Final = "GET /v1/ava/workers"
 _ID: Final = re.compile(r"wkr_[0-9a-z]{26}")
 _KEPT_SECONDS: Final = 30.0
 _DEPRECATED: Final = "deprecated"
@@ -26,7 +28,7 @@ async def worker_id(session: Session, worker: str) -> str:
         return worker
     found, until = session.worker_ids.get(worker, ("", 0.0))
     if time.monotonic() >= until:
-        found = (await find_worker(session, worker)).id
+        found = (await _find_named(session, worker)).id
         session.worker_ids[worker] = found, time.monotonic() + _KEPT_SECONDS
     return found
 
@@ -38,9 +40,14 @@ async def worker_ids(session: Session, worker: str) -> tuple[str, ...]:
 
 async def find_worker(session: Session, worker: str) -> WorkerInfo:
     """Return the worker with an id, or the active one with a name. ApiError, AmbiguousNameError."""
-    if _ID.fullmatch(worker):
-        return await session.read(WorkerInfo, "GET /v1/ava/workers/{worker_id}", worker)
-    source = PageSource(into=WorkerInfo, route="GET /v1/ava/workers", query={"q": worker, "per_page": 100})
+    found = worker if _ID.fullmatch(worker) else (await _find_named(session, worker)).id
+    return await session.read(WorkerInfo, "GET /v1/ava/workers/{worker_id}", found)
+
+
+async def _find_named(session: Session, worker: str) -> WorkerInfo:
+    """Return the active worker with a name, without its source. ApiError, AmbiguousNameError."""
+    query = {"q": worker, "payloads": False, "per_page": 100}
+    source = PageSource(into=WorkerInfo, route=_LIST, query=query)
     similar: list[str] = []
     named: list[WorkerInfo] = []
     async with aclosing(list_rows(session, source)) as rows:
@@ -48,11 +55,18 @@ async def find_worker(session: Session, worker: str) -> WorkerInfo:
             if row.status != _DEPRECATED:
                 (named.append(row) if row.name == worker else similar.append(row.name))
     if not named:
-        raise _unknown(worker, similar)
+        raise _unknown(worker, similar or await _misspelt(session, worker))
     if len(named) > 1:
         ids = ", ".join(one.id for one in named[:5])
         raise AmbiguousNameError(f"{len(named)} workers are named {worker!r}; give an id: {ids}.")
     return named[0]
+
+
+async def _misspelt(session: Session, worker: str) -> list[str]:
+    """Return the name that is most like one, among the newest workers."""
+    query = {"filter[status]": "active", "payloads": False, "per_page": 100}
+    newest = await read_page(session, PageSource(into=WorkerInfo, route=_LIST, query=query), None)
+    return get_close_matches(worker, [row.name for row in newest.rows], n=1)
 
 
 def _unknown(worker: str, similar: list[str]) -> ApiError:

@@ -73,7 +73,9 @@ class Contents:
 
     def fill(self) -> list[SampleWorker]:
         """Make everything, and return the workers that shall have a past; none where it was made before."""
-        self._ids = {worker.name: worker.id for worker in self._server.workers.list(status="active")}
+        self._ids = {
+            worker.name: worker.id for worker in self._server.workers.list(status="active", payloads=False)
+        }
         if _FLAKY in self._ids:
             return []
         for worker in WORKERS:

@@ -146,7 +146,7 @@ class _Demo:
     def _worker(self, example: Example) -> str:
         """Return the id of the example's worker, created now or by an earlier demonstration."""
         source = resources.files(__package__).joinpath(example.source).read_text()
-        for worker in self._server.workers.list(status="active"):
+        for worker in self._server.workers.list(status="active", payloads=False):
             if worker.name == example.worker["name"] and worker.source_code == source:
                 return worker.id
         return self._server.workers.create(**example.worker, source_code=source).id

@@ -61,7 +61,7 @@ async def call_worker_tool(context: ToolContext, name: str, arguments: dict[str,
 
 async def _described(context: ToolContext) -> AsyncIterator[WorkerInfo]:
     looked_at = 0
-    async for worker in context.api.workers.list(status="active"):
+    async for worker in context.api.workers.list(status="active", payloads=False):
         looked_at += 1
         if looked_at > MOST_WORKERS:
             return

@@ -47,7 +47,10 @@ async def list_workers(context: ToolContext, parameters: ListWorkers) -> ToolRes
     """List the workers (functions that run as jobs) of the tenant, newest first."""
     which = parameters.given("q", "status", "runtime")
     return await list_page(
-        "workers", lambda rows: context.api.workers.list(**which, per_page=rows), parameters, _LISTED
+        "workers",
+        lambda rows: context.api.workers.list(**which, payloads=False, per_page=rows),
+        parameters,
+        _LISTED,
     )
 
 
@@ -141,18 +144,7 @@ async def _find_worker(context: ToolContext, name: str) -> WorkerInfo | None:
 async def _new_worker(context: ToolContext, parameters: DeployFiles) -> WorkerInfo:
     if parameters.runtime is UNSET:
         raise ToolError("There is no worker of this name. To create it, give its `runtime`.")
-    return await context.api.workers.create(
-        parameters.worker, parameters.runtime, source_code=_PLACEHOLDER[parameters.runtime]
-    )
-
-
-_PLACEHOLDER: Final = {
-    "python": "def handler(input, env):\n    return None\n",
-    "nodejs": "export default async () => null\n",
-    "deno": "export default async () => null\n",
-    "shell": "true\n",
-}
-"""What a worker has until its first upload is ready."""
+    return await context.api.workers.create(parameters.worker, parameters.runtime)
 
 
 class Rollback(Parameters, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ The worker's row is locked only at the end of the transaction, because submits w
 
 A version is `building` until its dependencies are installed and its code was imported in a sandbox, by an
 executor (loops/builder.py); without both it is ready and active at once. Deploying the files and the
-entrypoint of the active version creates nothing and returns that version.
+entrypoint of the active version creates nothing and returns that version. The first code of a worker that was
+created without any is its version 1.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (
     fetch_build_log,
     fetch_version,
+    free_first_number,
     insert_version,
     list_versions,
     next_version,
@@ -153,6 +155,7 @@ class Deployments:
             await settle_versions(db, worker_id=worker_id)
             return Deployed(active, created=False)
         now = max(self._clock(), worker.updated_at)
+        await free_first_number(db, worker_id=worker_id)
         number = await next_version(db, worker_id=worker_id)
         new = bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now, check=check)
         author = note.author or await fetch_key_name(db, caller)

@@ -105,9 +105,11 @@ class Workers:
             raise no_worker(worker_id)
         return worker
 
-    async def list(self, tenant_id: str, which: WorkerFilter, page: PageRequest) -> Listing[Worker]:
-        """Return a page of the tenant's workers, newest first."""
-        return await list_workers(self._db, tenant_id=tenant_id, which=which, page=page)
+    async def list(
+        self, tenant_id: str, which: WorkerFilter, page: PageRequest, *, payloads: bool = True
+    ) -> Listing[Worker]:
+        """Return a page of the tenant's workers, newest first; without `payloads` their source is None."""
+        return await list_workers(self._db, tenant_id=tenant_id, which=which, page=page, payloads=payloads)
 
     async def named(self, tenant_id: str, name: str, limit: int) -> Sequence[str]:
         """Return the ids of up to `limit` workers with this name or id: of those in use, if there are any."""

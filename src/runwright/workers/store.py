@@ -15,9 +15,11 @@ from runwright.workers.model import NewVersion, Worker, WorkerFilter, WorkerStat
 from runwright.workers.versions import insert_version
 from runwright.workers.worker_events import append_worker_event
 
-_COLUMNS = f"{column_list(Worker, 'w', without=('source_code',))}, v.source_code"
+_SETTINGS = column_list(Worker, "w", without=("source_code",))
+_COLUMNS = f"{_SETTINGS}, v.source_code"
 _JOINS = "JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version"
 _LISTED = Rows(columns=_COLUMNS, table="workers w", joins=_JOINS, key="w.id")
+_SUMMARIES = Rows(columns=f"{_SETTINGS}, NULL AS source_code", table="workers w", key="w.id")
 
 
 async def insert_worker(db: PoolConnection, worker: Worker) -> None:
@@ -117,14 +119,14 @@ async def find_by_name(db: Database, *, tenant_id: str, name: str, limit: int) -
 
 
 async def list_workers(
-    db: Database, *, tenant_id: str, which: WorkerFilter, page: PageRequest
+    db: Database, *, tenant_id: str, which: WorkerFilter, page: PageRequest, payloads: bool
 ) -> Listing[Worker]:
-    """Return a page of the tenant's workers, newest first."""
+    """Return a page of the tenant's workers, newest first; the source is read with `payloads` only."""
     where = Conditions("w.tenant_id = $1", tenant_id)
     where.add("w.status = {}", which.status)
     where.add("w.runtime = {}", which.runtime)
     where.add("strpos(lower(w.name), lower({})) > 0", which.name_contains)
-    return (await fetch_page(db, _LISTED, where, page)).map(_worker)
+    return (await fetch_page(db, _LISTED if payloads else _SUMMARIES, where, page)).map(_worker)
 
 
 class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,6 +45,27 @@ async def next_version(db: PoolConnection, *, worker_id: str) -> int:
     return number
 
 
+async def free_first_number(db: PoolConnection, *, worker_id: str) -> None:
+    """Let the first code that is deployed to a locked worker be version 1.
+
+    A worker that was created without code has an empty version 1, which no job has run. It becomes version 0,
+    which no list shows, until the first code serves.
+    """
+    await db.execute(
+        """
+        WITH empty AS (
+            UPDATE worker_versions SET version = 0
+            WHERE worker_id = $1 AND version = 1 AND source_code IS NULL AND bundle_digest IS NULL
+              AND (SELECT max(version) FROM worker_versions WHERE worker_id = $1) = 1
+            RETURNING worker_id
+        )
+        UPDATE workers SET version = 0, settled_version = 0, revision = revision + 1
+        FROM empty WHERE id = empty.worker_id
+        """,
+        worker_id,
+    )
+
+
 async def insert_version(db: PoolConnection, new: NewVersion) -> None:
     """Insert a version of a worker that is locked or new."""
     await insert_row(db, "worker_versions", row_of(new, without=("digest",)) | {"bundle_digest": new.digest})
@@ -79,7 +100,7 @@ async def list_versions(
     db: Database, *, tenant_id: str, worker_id: str, page: PageRequest
 ) -> Listing[Version]:
     """Return a page of a worker's versions without their source, newest first."""
-    where = Conditions("w.tenant_id = $1 AND v.worker_id = $2", tenant_id, worker_id)
+    where = Conditions("w.tenant_id = $1 AND v.worker_id = $2 AND v.version > 0", tenant_id, worker_id)
     return (await fetch_page(db, _LISTED, where, page)).map(_version)
 
 

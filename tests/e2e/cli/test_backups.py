@@ -127,6 +127,28 @@ def test_a_damaged_file_is_reported_and_restores_nothing(operator: Home, place: 
     assert (missing.returncode, "There is no file" in missing.stderr) == (5, True)
 
 
+def test_a_secret_that_was_altered_is_reported_by_name(
+    operator: Home, rw: Runwright, server: Server, place: Path
+) -> None:
+    rw.secrets.set("SOUND_SECRET", VALUE)
+    rw.secrets.set("ALTERED_SECRET", VALUE)
+    tenant = rw.whoami().tenant_id
+    changed = (
+        "UPDATE secrets SET sealed = set_byte(sealed, $2, get_byte(sealed, $2) # 1)"
+        " WHERE tenant_id = $1 AND name = 'ALTERED_SECRET'"
+    )
+    last = len(VALUE)  # somewhere in the middle of what is stored
+    assert server.write(changed, tenant, last) == "UPDATE 1"
+    operator.ok("runwright backup altered.backup --with-vault-key")
+    checked = operator.run("runwright restore altered.backup --verify", TMPDIR=str(place))
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert f"A secret does not decrypt with its key: ALTERED_SECRET of {tenant}." in checked.stderr
+    assert not list(place.iterdir())
+    assert server.write(changed, tenant, last) == "UPDATE 1"
+    operator.ok("runwright backup mended.backup --with-vault-key")
+    assert "decrypted" in operator.ok("runwright restore mended.backup --verify")
+
+
 def test_a_backup_goes_through_a_pipe_and_shows_itself_at_a_terminal(operator: Home) -> None:
     operator.ok("runwright backup - | cat > piped.backup")
     assert json.loads(operator.ok("runwright restore piped.backup --verify -o json"))["rows"]["workers"] >= 0

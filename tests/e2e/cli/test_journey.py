@@ -45,21 +45,22 @@ def test_a_worker_from_code_to_rollback_in_five_commands(typist: Typist) -> None
     deployed = typist.types(f"runwright deploy {name} -m 'first try'")
     assert f"+ worker {name}" in deployed
     assert "✓ checked    handler(input, env)" in deployed
-    assert "✓ serving v2, the first with code" in deployed
+    assert "✓ serving v1, its first version" in deployed
     ran = typist.types(f"runwright run {name} -i name=Ada", code=1)
     assert "no rows for Ada" in ran
     assert "✗ failed" in ran
     (typist.home.folder / name / "main.py").write_text(FIXED)
     again = typist.types(f"runwright deploy {name} -m 'handle rows'")
-    assert f"undo: runwright workers rollback {name} 2" in again
+    assert f"undo: runwright workers rollback {name} 1" in again
     assert "~ main.py" in again
-    assert f"{name} serves v2 (was v3)" in typist.types(f"runwright workers rollback {name}")
+    assert f"{name} serves v1 (was v2)" in typist.types(f"runwright workers rollback {name}")
     # and what it all looks like afterwards
     shown = typist.types(f"runwright workers versions {name}")
     assert "first try" in shown
-    assert "●       v2" in shown
+    assert "●       v1" in shown
+    assert shown.count("ready") == 2
     assert "handler_error" in typist.types(f"runwright jobs list --worker {name}")
-    assert "-    raise ValueError" in typist.types(f"runwright workers diff {name} 2 3")
+    assert "-    raise ValueError" in typist.types(f"runwright workers diff {name} 1 2")
     assert "no rows for Ada" in typist.types(f"runwright logs {name} --level error")
     assert typist.types(f"runwright deploy {name} --dry-run").count("~ main.py") == 1
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runwright import AsyncRunwright, Runwright
-from runwright.client import ApiError, ClientError, SetupError, Unreachable
+from runwright.client import ApiError, ClientError, InvalidValueError, SetupError, Unreachable
 from tests.integration.client.scripted_server import (
     HANG_UP,
     ScriptedServer,
@@ -69,6 +69,28 @@ def cancel(rw: Runwright) -> object:
 def asked(server: ScriptedServer, ask: Ask) -> object:
     with Runwright(server.url, "key") as rw:
         return ask(rw)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (float("nan"), r"input\.rows\[1\]\.n is nan: JSON has no such number\."),
+        (float("-inf"), r"input\.rows\[1\]\.n is -inf"),
+        ("\udcff", r"input\.rows\[1\]\.n is no valid text"),
+        ({"\udcff": 1}, r"input\.rows\[1\]\.n\.'\\udcff' is no valid text"),
+    ],
+)
+def test_what_json_cannot_carry_is_refused_before_anything_is_sent(value: object, problem: str) -> None:
+    with scripted_server(MADE) as server:
+        with Runwright(server.url, "key") as rw:
+            with pytest.raises(InvalidValueError, match=problem):
+                rw.jobs.submit(WORKER_ID, {"none": None, "rows": [{}, {"n": value}]})
+            endless: list[object] = []
+            endless.append(endless)
+            with pytest.raises(ValueError, match="nested too deeply"):
+                rw.jobs.submit(WORKER_ID, {"rows": endless})
+            assert rw.jobs.submit(WORKER_ID, {"none": None, "text": "null"}).id == "job_1"
+        assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from runwright.builds.store import mark_failed, mark_ready
 from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError, InvalidError
 from runwright.core.ids import WorkerId
+from runwright.core.paging import PageRequest
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
 from runwright.workers.bundles.members import ArchiveLimits
@@ -114,6 +115,37 @@ async def test_a_version_with_dependencies_serves_when_they_are_there(world: Wor
     assert definition is not None
     assert (definition.bundle_digest, definition.layer_key) == (version.digest, "layer")
     assert before.version == 1
+
+
+async def test_the_first_code_of_a_worker_is_its_version_1(world: World) -> None:
+    worker = await world.workers.create(CALLER, NewWorker(name="w", runtime=RuntimeName.PYTHON))
+    first = await world.deploy(worker, NEEDS)
+    assert (first.version, first.status, first.active) == (1, "building", False)
+    listed = await world.deployments.list(CALLER.tenant_id, worker.id, PageRequest())
+    assert ([one.version for one in listed.rows], listed.total) == ([1], 1)
+    assert (await world.workers.change(CALLER, worker.id, WorkerChanges(memory_mb=512))).source_code is None
+    await world.build(first)
+    assert await world.serving(worker) == 1
+    assert (await fetch_revision(world.db, worker_id=worker.id) or first).version == 1
+    second = await world.deploy(worker, {"main.py": CODE})
+    assert (second.version, second.active) == (2, True)
+    assert (await world.deployments.rollback(CALLER, worker.id, 1)).version == 1
+
+
+async def test_of_a_first_code_that_fails_nothing_serves_until_the_next(world: World) -> None:
+    worker = await world.workers.create(CALLER, NewWorker(name="w", runtime=RuntimeName.PYTHON))
+    await world.build(await world.deploy(worker, NEEDS), error="no such package")
+    with pytest.raises(ConflictError):
+        await world.deployments.rollback(CALLER, worker.id, 1)
+    assert (await world.deploy(worker, {"main.py": CODE})).version == await world.serving(worker) == 2
+
+
+async def test_a_worker_that_was_given_source_keeps_its_numbers(world: World) -> None:
+    empty = await world.workers.create(CALLER, NewWorker(name="w", runtime=RuntimeName.PYTHON))
+    given = await world.workers.change(CALLER, empty.id, WorkerChanges(source_code=CODE))
+    assert given.version == 2
+    assert (await world.deploy(empty, {"main.py": CODE + "#"})).version == 3
+    assert (await world.deploy(await world.create(), {"main.py": CODE})).version == 2
 
 
 @pytest.mark.parametrize(

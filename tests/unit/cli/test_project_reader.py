@@ -130,6 +130,14 @@ def test_a_folder_without_a_file_is_one_worker_named_as_the_folder(folder: Path)
             "runwright secrets set API_TOKEN",
         ),
         ('config = { URL = "https://u:pw@host/" }', "worker[0].config.URL", "Looks like a secret."),
+        ("config = { A = nan }", "worker[0].config.A", "Is nan: JSON has no such number."),
+        ("config.A.b = [1, -inf]", "worker[0].config.A.b[1]", "Is -inf: JSON has no such number."),
+        (
+            "schedule = [{ cron = '* * * * *', input = { x = 1e999 } }]",
+            "worker[0].schedule[0].input.x",
+            "Is inf",
+        ),
+        ("input_schema = { maximum = +inf }", "worker[0].input_schema.maximum", "Is inf"),
         ('config.KEY = "sk-proj-abcdefghijklmnop"', "worker[0].config.KEY", "Looks like a secret."),
     ],
 )
@@ -199,7 +207,9 @@ def test_a_name_that_is_no_secret_can_be_allowed(folder: Path) -> None:
     assert read(folder, text).workers[0].config == {"CSRF_TOKEN": "X-CSRF-Token"}
 
 
-@pytest.mark.parametrize("text", ["[[worker]\n", "a = \n", "\x00", f"a = {'[' * 5000}{']' * 5000}\n"])
+@pytest.mark.parametrize(
+    "text", ["[[worker]\n", "a = \n", "\x00", f"a = {'1' * 5000}\n", f"a = {'[' * 5000}{']' * 5000}\n"]
+)
 def test_what_is_no_toml_is_refused(folder: Path, text: str) -> None:
     with pytest.raises(UsageError, match=r"is no TOML|is nested too deeply"):
         read(folder, text)

@@ -106,6 +106,25 @@ def test_input_that_is_none_is_refused(given: str) -> None:
         read_input([given])
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("rows=1e999", r"rows is inf: JSON has no such number"),
+        ('rows={"a": [0, -1e999]}', r"rows\.a\[1\] is -inf"),
+        ("name=\udcff", "name is no valid text"),
+        (f"name={'[' * 100_000}", "name is nested too deeply"),
+        ("-", "no JSON: it holds NaN"),
+    ],
+)
+def test_input_that_json_cannot_carry_is_named(
+    monkeypatch: pytest.MonkeyPatch, given: str, problem: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"b": NaN}'))
+    with pytest.raises(UsageError, match=problem):
+        read_input(["fine=1", given])
+    assert read_input(["text=NaN", "more=Infinity"]) == {"text": "NaN", "more": "Infinity"}
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

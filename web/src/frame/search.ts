@@ -22,7 +22,7 @@ export async function findThings(text: string, signal: AbortSignal): Promise<Com
   if (prefix === "evt") return [{ id: text, label: text, hint: "Event", icon: "event", run: () => router.go(build("/events", {}, { event: text })) }];
   if (prefix) return PAGES[prefix] ? [thing(prefix, text, text)] : [];
   const [workers, schedules] = await Promise.all([
-    api.get("/v1/ava/workers", { query: { q: text, per_page: SHOWN }, signal }),
+    api.get("/v1/ava/workers", { query: { q: text, per_page: SHOWN, payloads: false }, signal }),
     api.get("/v1/ava/schedules", { query: { q: text, per_page: SHOWN }, signal }),
   ]);
   return [

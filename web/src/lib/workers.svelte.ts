@@ -8,7 +8,7 @@ const MOST = 100;
 /** Return the workers whose names are known. Call it while a component is made. */
 export function useWorkers() {
   const read = resource(
-    async (signal) => (await api.get("/v1/ava/workers", { query: { per_page: MOST }, signal })).data,
+    async (signal) => (await api.get("/v1/ava/workers", { query: { per_page: MOST, payloads: false }, signal })).data,
     { on: ["ava.worker."] },
   );
   const names = $derived(new Map((read.data ?? []).map((worker) => [worker.id, worker.name])));

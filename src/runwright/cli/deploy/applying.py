@@ -14,11 +14,12 @@ from runwright.cli.deploy.automations import WEBHOOK_EVENT, api_of, send_automat
 from runwright.cli.deploy.model import Act, Plan, ResourceChange, WorkerChange
 from runwright.cli.deploy.planning import settings_of
 from runwright.cli.deploy.rendering import files_text
-from runwright.cli.exits import CommandError, ExitCode
+from runwright.cli.exits import CommandError, ExitCode, from_answer
 from runwright.cli.project.archive import pack
 from runwright.cli.remote import Remote
 from runwright.cli.target import label_of
 from runwright.cli.terminal import argument, is_drawable, note, one_line, painter, printable
+from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
@@ -64,6 +65,8 @@ class Applying:
                 self._other(change)
         for change in self._plan.deletions:
             self._delete(change)
+        if self._message and not any(worker.version for worker in self.deployed):
+            note("The message is not kept: no code has changed, so there is no new version.", "dim")
 
     def _worker(self, change: WorkerChange) -> DeployedWorker:
         worker, found = change.worker, change.found
@@ -156,16 +159,25 @@ class Applying:
         if not version.active:
             self._step("ready", f"v{version.version}, but another version was chosen meanwhile")
             return
-        first = version.version > 1 and not before  # its creation counts as v1, which has no code
         was = f" (was v{before})" if before and before != version.version else ""
         undo = f"undo: runwright workers rollback {argument(name)} {before}" if was else ""
-        serving = f"serving v{version.version}{was}{', the first with code' if first else ''}"
+        first = "" if before else ", its first version" if version.version == 1 else ", the first that serves"
+        serving = f"serving v{version.version}{was}{first}"
         self._step(serving, self._paint("dim", undo))
 
     def _other(self, change: ResourceChange) -> None:
         name = f"{change.worker}: {change.name}" if change.worker else change.name
-        for line in self._send(change):
-            self._write(f"    {line}")
+        try:
+            for line in self._send(change):
+                self._write(f"    {line}")
+        except ApiError as error:
+            refused = from_answer(error.status, error.message, error.fields, request_id=error.request_id)
+            raise CommandError(
+                f"{change.kind} {one_line(name)}: {refused.message}",
+                refused.exit_code,
+                fields=refused.fields,
+                hint=refused.hint or "What is above was done; the same command continues here.",
+            ) from None
         self._step("created" if change.act is Act.CREATE else "changed", f"{change.kind} {one_line(name)}")
 
     def _send(self, change: ResourceChange) -> Iterator[str]:

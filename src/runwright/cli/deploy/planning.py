@@ -13,6 +13,7 @@ from runwright.cli.exits import UsageError
 from runwright.cli.project.files import CodeFiles, digest_of, find_files, keeps_modes
 from runwright.cli.project.model import Project, ProjectSchedule, ProjectWorker
 from runwright.cli.terminal import argument
+from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
@@ -28,6 +29,7 @@ _SETTINGS: Final = (
     "max_retries",
     "max_concurrency",
 )
+_INVALID: Final = 422
 _SCHEDULE_FIELDS: Final = (
     "cron",
     "timezone",
@@ -45,7 +47,7 @@ def make_plan(client: "Runwright", project: Project, state: ServerState, *, prun
     for worker in project.workers:
         _require_runtime(worker, state)
     workers = [_plan_worker(client, project, worker, state) for worker in project.workers]
-    others = [change for worker in project.workers for change in _plan_schedules(worker, state)]
+    others = [change for worker in project.workers for change in _plan_schedules(client, worker, state)]
     others += _plan_webhooks(project, state)
     others += plan_automations(project, state)
     unmanaged = [one for one in others if one.act is Act.DELETE] + list(_unknown_workers(project, state))
@@ -118,7 +120,9 @@ def _differences(files: CodeFiles, serving: Mapping[str, tuple[str, bool]]) -> I
     yield from (FileDifference(path, Act.DELETE) for path in serving if path not in here)
 
 
-def _plan_schedules(worker: ProjectWorker, state: ServerState) -> Iterator[ResourceChange]:
+def _plan_schedules(
+    client: "Runwright", worker: ProjectWorker, state: ServerState
+) -> Iterator[ResourceChange]:
     found = state.workers.get(worker.name)
     existing = list(state.schedules.get(found.id, ())) if found is not None else []
     for schedule in worker.schedule:
@@ -133,6 +137,8 @@ def _plan_schedules(worker: ProjectWorker, state: ServerState) -> Iterator[Resou
             old = {name: msgspec.to_builtins(getattr(match, name)) for name in _SCHEDULE_FIELDS}
             change.id, change.fields = match.id, changed_fields(old, {k: body[k] for k in _SCHEDULE_FIELDS})
             change.act = Act.UPDATE if change.fields else Act.NONE
+        if change.act is not Act.NONE:
+            _check_times(client, change)
         yield change
     for one in existing:
         about = f"{one.cron} {one.timezone}"
@@ -144,6 +150,17 @@ def _plan_schedules(worker: ProjectWorker, state: ServerState) -> Iterator[Resou
             worker=worker.name,
             about=about,
         )
+
+
+def _check_times(client: "Runwright", change: ResourceChange) -> None:
+    """Raise UsageError for an expression or a time zone that the server does not take, before any change."""
+    try:
+        client.schedules.preview_expression(change.body["cron"], change.body["timezone"], count=1)
+    except ApiError as error:
+        if error.status != _INVALID:
+            raise
+        message = f"The schedule {change.name} of {change.worker} is invalid. Nothing was changed."
+        raise UsageError(message, fields=error.fields) from None
 
 
 def _schedule_body(schedule: ProjectSchedule) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runwright.client import Runwright
     from runwright.client.models.schedules import ScheduleInfo
     from runwright.client.models.webhooks import WebhookInfo
-    from runwright.client.models.workers import WorkerInfo
+    from runwright.client.models.workers import VersionInfo, WorkerInfo
 
 _FILES: Final = 2_000
 _NOT_FOUND: Final = 404
@@ -39,7 +39,7 @@ class ServerState(msgspec.Struct, kw_only=True):
 def read_state(client: "Runwright", project: Project) -> ServerState:
     """Return what the tenant has; webhooks and automations only where the project has some."""
     names = {worker.name for worker in project.workers}
-    found = [worker for worker in client.workers.list() if worker.status != _DEPRECATED]
+    found = [worker for worker in client.workers.list(payloads=False) if worker.status != _DEPRECATED]
     schedules: dict[str, list[ScheduleInfo]] = {}
     for schedule in client.schedules.list():
         schedules.setdefault(schedule.worker_id, []).append(schedule)
@@ -74,8 +74,15 @@ def _automations(client: "Runwright") -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def _has_code(first: "VersionInfo") -> bool:
+    """Return whether version 1 serves: it may be empty, still being built, or have failed."""
+    return first.active and first.size_bytes is not None
+
+
 def serving_files(client: "Runwright", worker: "WorkerInfo") -> dict[str, tuple[str, bool]]:
     """Return the files of the version that serves by path: digests, and whether they are executable."""
+    if worker.version == 1 and not _has_code(client.workers.version(worker.id, 1)):
+        return {}
     found: dict[str, tuple[str, bool]] = {}
     after: str | None = None
     while True:

@@ -24,6 +24,7 @@ from runwright.cli.project.names import FILE_NAME
 from runwright.cli.project.positions import KeyPath, Positions
 from runwright.cli.project.secrets_in_files import how_to_keep, secret_like
 from runwright.cli.project.tables import FileProblems, check_table, unknown_key
+from runwright.client.json_values import unsendable
 
 _MERGED: Final = "config"
 _SECRETS: Final = frozenset({"key", "api_key", "secret", "token", "password"})
@@ -57,8 +58,9 @@ def _inferred(folder: Path, environment: str | None) -> Project:
         raise UsageError(f"There is no folder {folder}.")
     found = [name for name in ENTRYPOINTS if (folder / name).is_file()]
     if environment is not None or len(found) != 1:
+        where = "This folder" if folder == Path() else folder
         raise UsageError(
-            f"{folder} has no {FILE_NAME}.", hint="Make one with: runwright init DIR --template python"
+            f"{where} has no {FILE_NAME}.", hint="Make one with: runwright init DIR --template python"
         )
     worker = ProjectWorker(name=folder.resolve().name, runtime=ENTRYPOINTS[found[0]], entrypoint=found[0])
     return Project(folder=folder, file=None, workers=[worker])
@@ -71,7 +73,10 @@ class _Reader:
         self._file = file
         text = _text_of(file)
         self._problems = FileProblems(file.name, Positions(text))
-        self._top = _checked(_parse(file, text), ProjectFile, (), self._problems)
+        parsed = _parse(file, text)
+        for path, problem in unsendable(parsed):
+            self._problems.add(path, problem[:1].upper() + problem[1:])
+        self._top = _checked(parsed, ProjectFile, (), self._problems)
 
     def project(self, environment: str | None) -> Project:
         env = self._environment(environment)
@@ -187,7 +192,8 @@ class _Reader:
             names = [name for name, runtime in ENTRYPOINTS.items() if worker.runtime in {None, runtime}]
             found = [name for name in names if _is_file(code / name)]
             if len(found) != 1:
-                self._problems.add(path, f"Must have entrypoint; {worker.path} has {_some(found, names)}.")
+                where = "the folder" if worker.path == "." else worker.path
+                self._problems.add(path, f"Must have entrypoint; {where} has {_some(found, names)}.")
                 return
             worker.entrypoint = found[0]
         elif not _is_file(code / worker.entrypoint):
@@ -236,7 +242,9 @@ def _is_file(path: Path) -> bool:
 
 
 def _some(found: list[str], names: list[str]) -> str:
-    return " and ".join(found) if found else f"no {' or '.join(names)}"
+    return (
+        " and ".join(found) if found else f"no {', '.join(names[:-1])}{' or ' * (len(names) > 1)}{names[-1]}"
+    )
 
 
 def _text_of(file: Path) -> str:
@@ -251,7 +259,7 @@ def _text_of(file: Path) -> str:
 def _parse(file: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also a number of thousands of digits
         raise UsageError(f"{file.name} is no TOML: {error}.") from None
     except RecursionError:
         raise UsageError(f"{file.name} is nested too deeply.") from None

@@ -97,6 +97,8 @@ def explain(message: str) -> str:
     if found is None:
         return _Unexplained.explain(message)
     expected, bound, got, place = found.groups()
+    if (expected, got) == ("array", "object") and not place:
+        return "Must be a list of tables, each under [[…]] in double brackets."
     names = " or ".join(
         _TYPES.get(one.strip(), one.strip()) for one in expected.split("|") if one.strip() != "null"
     )

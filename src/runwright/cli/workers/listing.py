@@ -38,7 +38,7 @@ def list_(
     $ runwright workers list
     $ runwright workers list --status paused -o json
     """
-    which: WorkerListing = {}
+    which: WorkerListing = {"payloads": not remote.output.is_table}
     if status is not None:
         which["status"] = status
     if search is not None:

@@ -169,4 +169,6 @@ class WorkerListing(TypedDict, total=False):
     runtime: str
     q: str
     """Part of the name."""
+    payloads: bool
+    """False: without their source, which may be large."""
     per_page: int

@@ -20,6 +20,7 @@ export interface WorkerFilter {
 export async function listWorkers({ status, runtime, q }: WorkerFilter, cursor: string | undefined, signal: AbortSignal): Promise<ListPage<Worker>> {
   const query = {
     per_page: PAGE_SIZE,
+    payloads: false,
     ...(status && { "filter[status]": status as Worker["status"] }),
     ...(runtime && { "filter[runtime]": runtime as Runtime }),
     ...(q && { q }),

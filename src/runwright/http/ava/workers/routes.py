@@ -31,9 +31,8 @@ ROUTES: Final = Routes(AVA, "/v1/ava/workers", tag="Workers")
 async def list_workers(request: Request) -> Page[WorkerOut]:
     query = request.query(LIST_WORKERS)
     page = read_page(query, "wkr")
-    listing = await request.services.workers.list(
-        request.tenant_id, filter_of(WorkerFilter, query, name_contains=query.q or None), page
-    )
+    which = filter_of(WorkerFilter, query, name_contains=query.q or None)
+    listing = await request.services.workers.list(request.tenant_id, which, page, payloads=query.payloads)
     return page_of(listing, page, worker_out)
 
 

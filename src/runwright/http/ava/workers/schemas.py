@@ -159,6 +159,9 @@ class WorkerQuery(PageQuery, frozen=True, kw_only=True):
     q: (
         Annotated[str, Meta(max_length=NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
     ) = UNSET
+    payloads: Annotated[
+        bool, Meta(description="`false` leaves out what may be large: `source_code` is null in each worker.")
+    ] = True
 
 
 class WorkerOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +175,10 @@ class WorkerOut(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[WorkerStatus, Meta(description="`paused` and `deprecated` workers accept no new jobs.")]
     version: Annotated[int, Meta(description="Counts up with each change of source code or entrypoint.")]
     entrypoint: Annotated[str, Meta(description="The file that holds the handler.")]
-    source_code: Annotated[str | None, Meta(description="Null if the worker has no code yet.")]
+    source_code: Annotated[
+        str | None,
+        Meta(description="Null if it was not given as text: the worker has no code yet, or a bundle."),
+    ]
     config: Annotated[dict[str, Any], Meta(description="Injected as environment variables.")]
     secrets: Annotated[list[str], Meta(description="Names only; values are never shown.")]
     timeout_seconds: Annotated[int, Meta(description="The time limit of an attempt.")]
@@ -248,4 +254,5 @@ def check_whole_config(worker: Worker) -> None:
 
 
 def worker_out(worker: Worker) -> WorkerOut:
-    return to_out(WorkerOut, worker)
+    """Return a worker as the API shows it: its version is 1 also until its first code serves."""
+    return to_out(WorkerOut, worker, version=max(worker.version, 1))
