@@ -85,6 +85,35 @@ def test_questions_are_listed_and_answered_once(home: Home, reviewer: Reviewer) 
     assert max(map(len, terminal.text.splitlines())) <= 80, terminal.text
 
 
+def test_a_job_is_shared_by_links_that_are_listed_and_revoked(home: Home, sdk: Runwright) -> None:
+    sdk.workers.create("shared", "python", source_code=HELLO)
+    job = sdk.jobs.run("shared", {"n": 7}, wait=60).id
+    assert home.ok("runwright jobs sharing") == "off  jobs may not be shared\n"
+    assert home.run(f"runwright jobs share {job}").returncode == 4
+    assert home.ok("runwright jobs sharing on") == "on  jobs may be shared\n"
+    assert home.ok(f"runwright jobs shares {job}") == "The job is not shared.\n"
+    made = home.run(f"runwright jobs share {job[-8:]} --for 90m")
+    assert (made.returncode, "works for 1h30m" in made.stderr) == (0, True), made.stderr
+    address, _, token = made.stdout.strip().partition("#token=")
+    seen = httpx.get(
+        f"{address.removesuffix('/shared')}/v1/shared/job", headers={"authorization": f"Bearer {token}"}
+    )
+    assert seen.json()["data"]["output"] == {"n": 7}
+    others = [json.loads(home.ok(f"runwright jobs share {job} -o json"))["id"] for _ in range(2)]
+    listed = json.loads(home.ok(f"runwright jobs shares {job} -o json"))
+    assert [one["id"] for one in listed[:2]] == others[::-1]
+    assert re.search(rf"{others[1]}  \S+ +2[34]h\d\dm", home.ok(f"runwright jobs shares {job}"))
+    assert home.run(f"runwright jobs unshare {job} shr_nothing").returncode == 5
+    assert "revoked 1 link\n" in home.run(f"runwright jobs unshare {job} {others[0][-8:]}").stderr
+    assert others[1] in home.ok(f"runwright jobs shares {job}")
+    assert "revoked 2 links\n" in home.run(f"runwright jobs unshare {job}").stderr
+    assert json.loads(home.ok(f"runwright jobs shares {job} -o json")) == []
+    long = home.run(f"runwright jobs share {job} --for 31d")
+    assert (long.returncode, "--for is at most 30d" in long.stderr) == (2, True)
+    assert json.loads(home.ok("runwright jobs sharing off -o json")) == {"enabled": False}
+    assert home.ok("runwright jobs sharing") == "off  jobs may not be shared\n"
+
+
 def test_a_viewer_may_read_the_inbox_and_not_answer(
     home: Home, server: Server, sdk: Runwright, reviewer: Reviewer
 ) -> None:

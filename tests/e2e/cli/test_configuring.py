@@ -94,7 +94,8 @@ def test_events_are_published_and_listed(home: Home) -> None:
 def slots_in_use(operator: Runwright) -> str:
     """Return what `top` prints about the server's only executor."""
     [executor] = operator.system().executors
-    assert executor["live"]
+    if not executor["live"]:
+        return "its heartbeat is late"
     return f"executors 1   slots {executor['running']}/{executor['slots']}"
 
 

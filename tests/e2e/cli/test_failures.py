@@ -66,6 +66,9 @@ def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) ->
         ("runwright jobs cancel job_01jd9x3v7m0000000000000000 --status queued", 2, "either ids or a filter"),
         ("runwright jobs cancel --stdin --status queued </dev/null", 2, "either ids or a filter"),
         ("runwright run good -i x", 2, "write KEY=VALUE"),
+        ("runwright run good -i rows=1e999", 2, "rows is inf: JSON has no such number"),
+        ("runwright run good -i @nothing.json", 2, "-i @nothing.json: No such file or directory."),
+        ("runwright run good -i name=$'\\xff'", 2, "name is no valid text"),
         ("runwright run good -i @/dev/zero", 2, "-i @/dev/zero has more than 1048576 characters"),
         ("yes | runwright run good -i -", 2, "-i - has more than 1048576 characters"),
         ("yes | runwright secrets set LONG", 2, "Value of LONG has more than 1048576 characters"),
@@ -95,11 +98,12 @@ def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) ->
         ("runwright jobs list --url ftp://x", 2, "is not an address such as"),
         ("runwright jobs list --profile nope", 2, "There is no profile 'nope'"),
         ("runwright dev --url https://example.com .", 2, "has no runwright.toml"),
-        ("runwright jobs list --url http://127.0.0.1:9", 3, "does not answer"),
+        ("runwright jobs list --url http://127.0.0.1:9", 3, "does not answer: Connection refused."),
         ("RUNWRIGHT_KEY=rwk_wrong runwright jobs list", 4, "missing, wrong or revoked"),
         ("runwright run nope", 5, "There is no worker 'nope'"),
         ("runwright jobs get job_01jd9x3v7m0000000000000000", 5, "There is no job"),
         ("runwright jobs get zzzzzzzz", 5, "No job has an id that ends in 'zzzzzzzz'"),
+        ("runwright run gooood", 5, "Did you mean 'good'?"),
         ("runwright workers get nope", 5, "There is no worker 'nope'"),
         ("runwright secrets rm NOPE -y", 5, "There is no such secret"),
         ("runwright workers rollback good 99", 5, "There is no such version"),
@@ -111,6 +115,35 @@ def test_each_failure_has_its_exit_code(home: Home, line: str, code: int, messag
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert code == 0 or done.stdout == ""
+
+
+def test_a_schedule_that_cannot_be_is_named_before_anything_is_changed(home: Home, rw: Runwright) -> None:
+    home.write("clock/main.py", "def handler(input, env):\n    return 1\n")
+    toml = '[[worker]]\nname = "clock"\n\n[[worker.schedule]]\nname = "nightly"\n'
+    for line, field in (
+        ('cron = "99 * * * *"', "cron"),
+        ('cron = "0 9 * * *"\ntimezone = "Mars"', "timezone"),
+    ):
+        home.write("clock/runwright.toml", toml + line)
+        for dry_run in ("", " --dry-run"):
+            refused = home.run(f"runwright deploy clock{dry_run}")
+            failed(refused, 2, "The schedule nightly of clock is invalid. Nothing was changed.")
+            assert f"  {field}" in refused.stderr
+    assert [one.name for one in rw.workers.list(q="clock")] == []
+
+
+def test_what_the_server_refuses_of_a_file_is_named(home: Home, rw: Runwright) -> None:
+    home.write("hooked/main.py", "def handler(input, env):\n    return 1\n")
+    toml = '[[worker]]\nname = "hooked"\n\n[[webhook]]\nurl = "https://hooks.example.com/h"\nevents = ["EVENT"]\n'
+    home.write("hooked/runwright.toml", toml.replace("EVENT", "ava.job.faild"))
+    refused = home.run("runwright deploy hooked")
+    assert (refused.returncode, "serving v1" in refused.stdout) == (2, True), refused.stderr
+    assert "error: webhook https://hooks.example.com/h: " in refused.stderr
+    assert "the same command continues here" in refused.stderr
+    home.write("hooked/runwright.toml", toml.replace("EVENT", "ava.job.failed"))
+    kept = home.run("runwright deploy hooked -m 'hooks'")
+    assert (kept.returncode, "The message is not kept" in kept.stderr) == (0, True), kept.stderr
+    assert rw.workers.get("hooked").version == 1
 
 
 def test_a_wait_that_is_over_shows_the_job_as_it_is(home: Home, rw: Runwright) -> None:

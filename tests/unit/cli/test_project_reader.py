@@ -202,6 +202,18 @@ def test_an_automation_is_fired_by_a_schedule_or_an_event(folder: Path) -> None:
     assert problems(folder, text) == {"1: automation[0]": ["Must have either schedule or event."]}
 
 
+def test_single_brackets_and_a_missing_entrypoint_are_explained(folder: Path) -> None:
+    assert problems(folder, '[worker]\nname = "a"\n') == {
+        "1: worker": ["Must be a list of tables, each under [[…]] in double brackets."]
+    }
+    (folder / "main.py").unlink()
+    assert problems(folder, '[[worker]]\nname = "a"\n') == {
+        "1: worker[0]": [
+            "Must have entrypoint; the folder has no main.py, index.js, main.ts, main.sh or main.wasm."
+        ]
+    }
+
+
 def test_a_name_that_is_no_secret_can_be_allowed(folder: Path) -> None:
     text = '[[worker]]\nname = "a"\nconfig = { CSRF_TOKEN = "X-CSRF-Token" }\nnot_secret = ["CSRF_TOKEN"]\n'
     assert read(folder, text).workers[0].config == {"CSRF_TOKEN": "X-CSRF-Token"}

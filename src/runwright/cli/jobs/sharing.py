@@ -1,14 +1,14 @@
 """`runwright jobs share`, `shares`, `unshare`, `sharing`: links that show one job to people without a key."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from runwright.cli.arguments import JobRef
-from runwright.cli.exits import CommandError, ExitCode
+from runwright.cli.exits import CommandError, ExitCode, UsageError
 from runwright.cli.output import Column
 from runwright.cli.refs import find_job_id, short_id
 from runwright.cli.remote import Remote, reads, writes
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runwright.client.models.shares import ShareInfo
+
+
+_LONGEST: Final = timedelta(days=30)
 
 
 class SharingSwitch(StrEnum):
@@ -44,7 +47,10 @@ def share(
     Examples:
     $ runwright jobs share job_01jd9x3v7m0000000000000000 --for 1h
     """
-    seconds = int(require_duration("--for", ttl).total_seconds())
+    duration = require_duration("--for", ttl)
+    if duration > _LONGEST:
+        raise UsageError(f"--for is at most 30d: {ttl!r}.", hint="Write 1h, 24h or 7d.")
+    seconds = int(duration.total_seconds())
     made = remote.writer.shares.create(find_job_id(remote.client, job), ttl_seconds=seconds)
     remote.output.thing(made, lambda: made.url or "")
     note(f"{made.id} works for {duration_text(seconds)}", "dim")
