@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -30,10 +29,8 @@ def test_a_job_that_takes_longer_than_the_wait_is_returned_as_it_is(rw: Runwrigh
     rw.workers.create(
         "slow", "python", source_code="async def handler(input, env):\n    import time; time.sleep(600)\n"
     )
-    began = time.monotonic()
     job = rw.jobs.run("slow", wait=0.5)
     assert not job.ended
-    assert time.monotonic() - began < 30
     with pytest.raises(JobUnsuccessfulError):
         job.result()
     rw.jobs.cancel(job.id)

@@ -42,7 +42,7 @@ class Home:
             input=input,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=200,
             check=False,
         )
 

@@ -12,7 +12,7 @@ from tests.contract.conftest import Server
 from tests.contract.sdk.cutting_proxy import cutting_proxy
 from tests.e2e.cli.conftest import Home
 from tests.receiver import Receiver, receiving
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 from runwright import Runwright
 from runwright.outbox.signing import hex_signature, standard_signature
@@ -233,9 +233,8 @@ def make_task(rw: Runwright, title: str) -> str:
     """Let a run create a task, and return its id."""
     schedule = {"mode": "every", "interval": "24h"}
     job = rw.automations.jobs.create("global", title, schedule, task={"title": title})
-    run = rw.automations.jobs.trigger(job.id, wait=30)
-    assert run.status == "delegated", run
-    return run.task_id
+    run = rw.automations.jobs.trigger(job.id)
+    return until(lambda: rw.automations.runs.get(run.id), lambda now: now.status == "delegated").task_id
 
 
 def test_tasks_of_runs_are_listed_and_done(home: Home, sdk: Runwright) -> None:

@@ -53,7 +53,7 @@ def test_a_signal_ends_it_with_its_server(place: Path, port: int) -> None:
         terminal = home.terminal("runwright dev hello --no-run")
         try:
             terminal.expect("starting a server").expect(
-                "serving v2" if number == signal.SIGTERM else "Ctrl-C"
+                "serving v1" if number == signal.SIGTERM else "Ctrl-C"
             )
             terminal.process.send_signal(number)
             assert terminal.end() == 128 + number, terminal.text
@@ -67,8 +67,8 @@ def _save_twice(terminal: Terminal, source: Path) -> None:
     terminal.expect("starting a server").expect("greeting Ada").expect('{"text": "Hello, Ada!"}')
     good = source.read_text()
     source.write_text(good.replace('"greeting', '"waving at'))
-    terminal.expect("saved main.py").expect("serving v3").expect("waving at Ada")
+    terminal.expect("saved main.py").expect("serving v2").expect("waving at Ada")
     source.write_text("def handler(input, env)\n")
     terminal.expect("main.py:1").expect("Nothing was changed")
     source.write_text(good)
-    terminal.expect("serving v4").expect("greeting Ada").expect("✓ completed")
+    terminal.expect("serving v3").expect("greeting Ada").expect("✓ completed")

@@ -7,6 +7,7 @@ from tests.contract.conftest import Server
 from tests.e2e.cli.conftest import Home
 from tests.e2e.cli.test_answering import Reviewer, make_task
 from tests.unit.cli.test_examples import ALL, examples
+from tests.waiting import until
 
 from runwright import Runwright
 
@@ -95,6 +96,7 @@ def _automation_ids(rw: Runwright, number: int) -> dict[str, str]:
     schedule = {"mode": "every", "interval": "24h"}
     job = rw.request("POST /api/automation/jobs", json={**fields, "schedule": schedule}).json["job"]["id"]
     trigger = rw.request("POST /api/automation/triggers", json={**fields, "event": "custom.asked"}).json
-    run = rw.request("POST /api/automation/jobs/{id}/trigger", job, query={"wait": 30}).json["run"]["id"]
+    run = rw.automations.jobs.trigger(job).id
+    until(lambda: rw.automations.runs.get(run), lambda now: now.ended_at)
     task = make_task(rw, f"task of {number}")
     return {"job-5f2c": job, "trg-5f2c": trigger["trigger"]["id"], "run-5f2c": run, "task-5f2c": task}

@@ -204,7 +204,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(home: Home, rw: Run
     assert f"runwright logs {job.id} -f" in terminal.text
     assert f"runwright jobs cancel {job.id}" in terminal.text
     assert home.run(f"runwright jobs cancel {job.id} -y").returncode == 0
-    assert rw.jobs.wait(job.id, 30).status == "cancelled"
+    assert rw.jobs.wait(job.id, 60).status == "cancelled"
 
 
 def test_ctrl_c_cancels_the_job_where_that_was_asked_for(home: Home, rw: Runwright) -> None:
