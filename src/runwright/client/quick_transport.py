@@ -46,7 +46,7 @@ class QuickTransport:
         raise Unreachable(f"{request.path} is a stream.")
 
     async def sleep(self, seconds: float) -> None:
-        """Return at once: nobody waits for a second try."""
+        """Return at once: there is no second try."""
 
     async def close(self) -> None:
         """Do nothing: no connection is kept."""

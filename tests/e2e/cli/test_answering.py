@@ -79,6 +79,7 @@ def test_questions_are_listed_and_answered_once(home: Home, reviewer: Reviewer) 
         "reject",
         "skip",
     )
+    assert "approve, by " in home.ok(f"runwright inbox get {first[-8:]}")
     assert home.run("runwright inbox get exn_01jd9x3v7m0000000000000000").returncode == 5
     terminal = home.terminal("runwright inbox list --answered")
     assert terminal.end() == 0
@@ -99,6 +100,7 @@ def test_a_job_is_shared_by_links_that_are_listed_and_revoked(home: Home, sdk: R
         f"{address.removesuffix('/shared')}/v1/shared/job", headers={"authorization": f"Bearer {token}"}
     )
     assert seen.json()["data"]["output"] == {"n": 7}
+    assert re.search(r"  1h(29|30)m", home.ok(f"runwright jobs shares {job}"))
     others = [json.loads(home.ok(f"runwright jobs share {job} -o json"))["id"] for _ in range(2)]
     listed = json.loads(home.ok(f"runwright jobs shares {job} -o json"))
     assert [one["id"] for one in listed[:2]] == others[::-1]
@@ -132,6 +134,14 @@ def test_the_newest_events_are_printed_in_their_order(home: Home, sdk: Runwright
         r'custom\.tail\.first +\{"n": 2\}', home.ok("runwright events tail -t custom.tail.first")
     )
     assert '"n": 0' in home.ok(f"runwright events get {ids[0]}")
+    worker = sdk.workers.create("tailed", "python", source_code=HELLO).id
+    job = sdk.jobs.run("tailed", {}, wait=60).id
+    of_worker = [
+        json.loads(line) for line in home.ok("runwright events tail --worker tailed -o json").splitlines()
+    ]
+    assert [one["subject_id"] for one in of_worker] == [worker, job]
+    of_job = home.ok(f"runwright events tail --subject {job} -o json").splitlines()
+    assert [json.loads(line)["type"] for line in of_job] == ["job.completed"]
     assert home.run("runwright events tail --type 'NOT A TYPE'").returncode == 2
     assert home.run("runwright events tail -f", RUNWRIGHT_URL="http://127.0.0.1:9").returncode == 3
 

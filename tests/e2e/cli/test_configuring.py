@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.contract.conftest import PLATFORM_KEY, Server
@@ -107,6 +108,11 @@ def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str, se
     rw.jobs.run(rw.workers.create("another", "python", source_code=HELLO).id, {}, wait=60)
     assert "and 1 more worker" in home.run("runwright stats --limit 1 --sort p95").stderr
     assert "queued 0" in home.ok("runwright top --once")
+    far = datetime.now(UTC) + timedelta(days=30)
+    rw.jobs.submit(worker, {}, scheduled_at=far)
+    rw.jobs.submit_batch("another", [{}] * 2, scheduled_at=far)
+    view = home.ok("runwright top --once")
+    assert re.search(rf"queued 3 .*\n.*\n.*\nanother +2 +0\n{worker} +1 +0", view), view
     assert "executors" not in home.ok("runwright top --once")
     operator = {"RUNWRIGHT_URL": "", "RUNWRIGHT_KEY": "", "XDG_CONFIG_HOME": str(home.folder / "operator")}
     login = f"runwright login {server.url} --tenant ten_top --with-key"

@@ -130,6 +130,24 @@ def test_a_schedule_that_cannot_be_is_named_before_anything_is_changed(home: Hom
             failed(refused, 2, "The schedule nightly of clock is invalid. Nothing was changed.")
             assert f"  {field}" in refused.stderr
     assert [one.name for one in rw.workers.list(q="clock")] == []
+    home.write("clock/runwright.toml", f'{toml}cron = "0 9 * * *"\n')
+    home.ok("runwright deploy clock")
+    home.write("clock/runwright.toml", f'{toml}cron = "0 99 * * *"\n')
+    failed(home.run("runwright deploy clock"), 2, "The schedule nightly of clock is invalid")
+
+
+def test_a_first_deploy_that_fails_is_tried_again(home: Home, rw: Runwright) -> None:
+    home.write("first/main.py", "import not_there\n\ndef handler(input, env):\n    return 1\n")
+    home.write("first/runwright.toml", '[[worker]]\nname = "first"\n')
+    for version in (1, 2):
+        broken = home.run("runwright deploy first")
+        assert broken.returncode == 1, broken.stderr
+        assert f"The build of first v{version} failed" in broken.stderr
+        assert "No module named 'not_there'" in broken.stderr
+    assert home.run("runwright run first").returncode == 1
+    home.write("first/main.py", "def handler(input, env):\n    return 1\n")
+    assert "✓ serving v3, the first that serves" in home.ok("runwright deploy first")
+    assert rw.jobs.run("first", {}, wait=60).output == 1
 
 
 def test_what_the_server_refuses_of_a_file_is_named(home: Home, rw: Runwright) -> None:

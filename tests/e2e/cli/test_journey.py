@@ -117,9 +117,27 @@ def test_ids_on_stdin_name_the_jobs(home: Home, rw: Runwright) -> None:
     pipe = "runwright jobs list --worker piped -o jsonl | head -2 | runwright jobs cancel --stdin -y"
     assert "2/2 cancelled" in home.ok(pipe)
     assert sorted(statuses(rw, "piped")) == ["cancelled", "cancelled", "queued"]
-    assert "1/1 cancelled" in home.ok("runwright jobs cancel --stdin -y", input=f"{jobs[0].id}\n")
+    twice = f"{jobs[0].id}\n\n{jobs[0].id}\n"
+    assert "1/1 cancelled" in home.ok("runwright jobs cancel --stdin -y", input=twice)
     bad = home.run("runwright jobs cancel --stdin -y", input='{"name": "x"}\n')
     assert (bad.returncode, "Line 1 of stdin is no job" in bad.stderr) == (2, True)
+
+
+def test_watched_jobs_are_printed_as_they_end_and_the_worst_is_the_exit_code(
+    home: Home, rw: Runwright
+) -> None:
+    make_worker(rw, "mixed", "def handler(input, env):\n    return 1 / input['by']\n")
+    good, bad = (rw.jobs.run("mixed", {"by": by}, wait=60) for by in (1, 0))
+    done = home.run(f"runwright jobs watch {bad.id} {good.id[-8:]}")
+    assert done.returncode == 1, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [bad.id, good.id]
+    assert "ZeroDivisionError" in done.stdout
+    assert home.run(f"runwright jobs watch {good.id}").returncode == 0
+    newest = home.run("runwright jobs watch --worker mixed --timeout 0s")
+    assert newest.returncode == 6, newest.stderr
+    assert [line.split()[0] for line in newest.stdout.splitlines()] == [good.id, bad.id]
+    waiting = rw.jobs.submit("mixed", {}, scheduled_at=FAR).id
+    assert home.run(f"runwright jobs watch {good.id} {waiting} --timeout 0s").returncode == 6
 
 
 def test_last_nights_failures_are_retried_once_however_often_it_is_asked(home: Home, rw: Runwright) -> None:
