@@ -108,4 +108,5 @@ def _show(folder: Path, worker: str, written: list[str]) -> None:
     }
     width = max(map(len, steps)) + 3
     for step, about in steps.items():
-        sys.stdout.write(f"  {paint('cyan', step.ljust(width))}{paint('dim', about)}".rstrip() + "\n")
+        padding = " " * (width - len(step)) if about else ""
+        sys.stdout.write(f"  {paint('cyan', step)}{padding}{paint('dim', about)}\n")

@@ -18,6 +18,7 @@ from runwright.cli.remote import DryRun, Remote, reads, writes
 from runwright.cli.stdin import read_bounded
 from runwright.cli.terminal import painter
 from runwright.cli.times import ago
+from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,9 +100,22 @@ def import_(
         raise UsageError(f"{file} has no variables.")
     if not dry_run:
         for name, value in values.items():
-            remote.writer.secrets.set(name, value)
+            _set(remote, name, value)
     done = "would set" if dry_run else "set"
     remote.output.thing({"names": list(values), "dry_run": dry_run}, lambda: f"{done} {', '.join(values)}")
+
+
+def _set(remote: Remote, name: str, value: str) -> None:
+    """Set one of several secrets; a refusal names it, as none of the file has the name of the API's field."""
+    try:
+        remote.writer.secrets.set(name, value)
+    except ApiError as error:
+        if not error.fields:
+            raise
+        problems = [one for texts in error.fields.values() for one in texts]
+        raise UsageError(
+            f"The secret {name} is refused, and those after it are not set.", fields={name: problems}
+        ) from None
 
 
 def _require_name(name: str) -> None:

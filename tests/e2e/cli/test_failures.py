@@ -164,6 +164,19 @@ def test_what_the_server_refuses_of_a_file_is_named(home: Home, rw: Runwright) -
     assert rw.workers.get("hooked").version == 1
 
 
+def test_a_file_of_variables_becomes_secrets_and_a_refused_one_is_named(home: Home, rw: Runwright) -> None:
+    home.write(".env", "FIRST=value-one\nexport SECOND='value two'\n")
+    assert home.ok("runwright secrets import .env --dry-run") == "would set FIRST, SECOND\n"
+    assert {"FIRST", "SECOND"}.isdisjoint(one.name for one in rw.secrets.list())
+    assert home.ok("runwright secrets import .env") == "set FIRST, SECOND\n"
+    home.write("bad.env", "THIRD=value-three\nSHORT=abc\nFOURTH=value-four\n")
+    refused = home.run("runwright secrets import bad.env")
+    failed(refused, 2, "The secret SHORT is refused, and those after it are not set.")
+    assert "  SHORT  Must have at least 4 characters" in refused.stderr
+    names = {one.name for one in rw.secrets.list()}
+    assert (names >= {"FIRST", "SECOND", "THIRD"}, "FOURTH" in names) == (True, False)
+
+
 def test_a_wait_that_is_over_shows_the_job_as_it_is(home: Home, rw: Runwright) -> None:
     done = home.run("runwright run sleepy --timeout 1s")
     assert (done.returncode, "Traceback" in done.stderr) == (6, False), done.stderr

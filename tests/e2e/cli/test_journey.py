@@ -118,6 +118,8 @@ def test_ids_on_stdin_name_the_jobs(home: Home, rw: Runwright) -> None:
     assert "2/2 cancelled" in home.ok(pipe)
     assert sorted(statuses(rw, "piped")) == ["cancelled", "cancelled", "queued"]
     twice = f"{jobs[0].id}\n\n{jobs[0].id}\n"
+    named = home.ok("runwright jobs cancel --stdin --dry-run", input=twice)
+    assert named == "cancel would apply to 1 of the 1 jobs that are named.\n"
     assert "1/1 cancelled" in home.ok("runwright jobs cancel --stdin -y", input=twice)
     bad = home.run("runwright jobs cancel --stdin -y", input='{"name": "x"}\n')
     assert (bad.returncode, "Line 1 of stdin is no job" in bad.stderr) == (2, True)

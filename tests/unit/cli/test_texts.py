@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runwright.cli.exits import UsageError
+from runwright.cli.exits import UsageError, print_error
 from runwright.cli.output import Column, render_table
 from runwright.cli.run import read_input
 from runwright.cli.secrets import read_env
@@ -123,6 +123,20 @@ def test_input_that_json_cannot_carry_is_named(
     with pytest.raises(UsageError, match=problem):
         read_input(["fine=1", given])
     assert read_input(["text=NaN", "more=Infinity"]) == {"text": "NaN", "more": "Infinity"}
+
+
+def test_fields_are_beside_their_problems_or_all_above_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"a": ["Short."], "longer": ["A problem of some length."]}
+    for columns, shown in (
+        (None, "  a       Short.\n  longer  A problem of some length.\n"),
+        (40, "  a       Short.\n  longer  A problem of some length.\n"),
+        (24, "  a\n      Short.\n  longer\n      A problem of some\n      length.\n"),
+    ):
+        monkeypatch.setattr("runwright.cli.exits.width_of", lambda _stream, width=columns: width)
+        print_error("Wrong.", fields)
+        assert capsys.readouterr().err == f"error: Wrong.\n{shown}"
 
 
 class _Terminal(io.StringIO):

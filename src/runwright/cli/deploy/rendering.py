@@ -15,6 +15,7 @@ from runwright.cli.times import bytes_text
 _SIGNS: Final = {Act.CREATE: "+", Act.UPDATE: "~", Act.DELETE: "-", Act.NONE: " "}
 _STYLES: Final = {Act.CREATE: "green", Act.UPDATE: "yellow", Act.DELETE: "red", Act.NONE: "dim"}
 _MOST_FILES: Final = 8
+_MOST_UNMANAGED: Final = 5
 
 
 def render_plan(plan: Plan, *, files: bool = False) -> str:
@@ -26,7 +27,8 @@ def render_plan(plan: Plan, *, files: bool = False) -> str:
     ]
     others = [line for change in (*plan.others, *plan.deletions) for line in _change_lines(change)]
     blocks += ["\n".join(others)] if others else []
-    blocks += ["\n".join(_unmanaged(plan.unmanaged))] if plan.unmanaged else []
+    most = len(plan.unmanaged) if files else _MOST_UNMANAGED
+    blocks += ["\n".join(_unmanaged(plan.unmanaged, most))] if plan.unmanaged else []
     blocks.append(summary(plan))
     return "\n\n".join(block for block in blocks if block)
 
@@ -108,11 +110,13 @@ def _files_line(differences: Sequence[FileDifference]) -> str:
     return "  ".join([*shown, *more])
 
 
-def _unmanaged(changes: Sequence[ResourceChange]) -> Iterator[str]:
+def _unmanaged(changes: Sequence[ResourceChange], most: int) -> Iterator[str]:
     yield _dim("Not in the file, and left alone; --prune deletes:")
-    for change in changes:
+    for change in changes[:most]:
         name = f"{change.worker}: {change.name}" if change.worker else change.name
         yield _dim(f"    {change.kind} {one_line(name)}  {one_line(change.about)}")
+    if len(changes) > most:
+        yield _dim(f"    and {len(changes) - most} more, which --dry-run lists")
 
 
 def _dim(text: str) -> str:
