@@ -142,6 +142,18 @@ def test_watched_jobs_are_printed_as_they_end_and_the_worst_is_the_exit_code(
     assert home.run(f"runwright jobs watch {good.id} {waiting} --timeout 0s").returncode == 6
 
 
+def test_jobs_that_cannot_be_retried_are_counted_and_the_exit_code_tells(home: Home, rw: Runwright) -> None:
+    worker = make_worker(rw, "resting", "def handler(input, env):\n    raise ValueError('down')\n")
+    failed = [rw.jobs.submit("resting").id for _ in range(2)]
+    assert {rw.jobs.wait(one, 60).status for one in failed} == {"failed"}
+    rw.workers.pause(worker)
+    done = home.run("runwright jobs retry --worker resting --status failed -y")
+    assert (done.returncode, "error: 2 could not be retried: " in done.stderr) == (1, True), done.stderr
+    assert "✗ 0/2 retried" in done.stdout
+    rw.workers.resume(worker)
+    assert "2/2 retried" in home.ok("runwright jobs retry --worker resting --status failed -y")
+
+
 def test_last_nights_failures_are_retried_once_however_often_it_is_asked(home: Home, rw: Runwright) -> None:
     worker = make_worker(rw, "nightly", "def handler(input, env):\n    raise ValueError('down')\n")
     failed = [rw.jobs.submit("nightly", {"n": n}) for n in range(12)]

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from runwright.cli.deploy.model import Act, Plan, ResourceChange
+from runwright.cli.deploy.rendering import render_plan
 from runwright.cli.exits import UsageError, print_error
 from runwright.cli.output import Column, render_table
 from runwright.cli.run import read_input
@@ -123,6 +125,16 @@ def test_input_that_json_cannot_carry_is_named(
     with pytest.raises(UsageError, match=problem):
         read_input(["fine=1", given])
     assert read_input(["text=NaN", "more=Infinity"]) == {"text": "NaN", "more": "Infinity"}
+
+
+def test_what_a_file_does_not_manage_is_listed_in_a_few_lines_and_as_a_whole_on_request() -> None:
+    others = [ResourceChange(kind="worker", act=Act.DELETE, name=f"w{n}", about="python") for n in range(7)]
+    plan = Plan(workers=[], others=[], deletions=[], unmanaged=others, warnings=[])
+    few, whole = (render_plan(plan, files=files).split("\n") for files in (False, True))
+    assert few[1:7] == [f"    worker w{n}  python" for n in range(5)] + [
+        "    and 2 more, which --dry-run lists"
+    ]
+    assert whole[1:8] == [f"    worker w{n}  python" for n in range(7)]
 
 
 def test_fields_are_beside_their_problems_or_all_above_them(

@@ -226,7 +226,8 @@ class _Selection:
         skipped = sum(one.skipped for one in operations)
         left = f", {skipped} had changed meanwhile" if skipped else ""
         took = milliseconds(seconds * 1000)
-        sys.stdout.write(f"{paint('green', '✓')} {done}/{matched} {self._action.done}{left}   {took}\n")
+        mark = paint("green", "✓") if done else paint("red", "✗")
+        sys.stdout.write(f"{mark} {done}/{matched} {self._action.done}{left}   {took}\n")
 
 
 def _wait_until_ended(
