@@ -5,6 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from runwright.cli.deploy.model import Act, Plan, ResourceChange, WorkerChange
 from runwright.cli.deploy.planning import settings_of
 from runwright.cli.deploy.rendering import files_text
 from runwright.cli.exits import CommandError, ExitCode, from_answer
+from runwright.cli.progress import byte_bar
 from runwright.cli.project.archive import pack
 from runwright.cli.remote import Remote
 from runwright.cli.target import label_of
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 _LOOK_SECONDS: Final = 0.3
 _STEP: Final = 10
 _LOG_LINES: Final = 15
+_LARGE: Final = 1_000_000
+"""Bytes of an upload that has a progress bar; a smaller one is sent before anyone could read it."""
+
 _PACKAGE: Final = re.compile(r"^ ?\+ ([A-Za-z0-9_.@/-]+?)(?:==|@)([A-Za-z0-9_.+-]+)$", re.MULTILINE)
 _MOST_PACKAGES: Final = 3
 
@@ -95,14 +100,15 @@ class Applying:
         worker = change.worker
         bundle = pack(change.files.taken)
         started = time.monotonic()
-        version = self._client.workers.deploy(
-            found.id,
-            bundle,
-            wait=0,
-            entrypoint=worker.entrypoint,
-            message=self._message,
-            progress=self._progress(),
-        )
+        with byte_bar("uploading") if len(bundle) >= _LARGE else nullcontext() as progress:
+            version = self._client.workers.deploy(
+                found.id,
+                bundle,
+                wait=0,
+                entrypoint=worker.entrypoint,
+                message=self._message,
+                progress=progress,
+            )
         self._headline(change, version)
         if change.handler:
             self._step("checked", change.handler)
@@ -240,23 +246,11 @@ class Applying:
             sys.stderr.write(f"\r\x1b[2K  {text}" if text else "\r\x1b[2K")
             sys.stderr.flush()
 
-    def _progress(self) -> Any:  # noqa: ANN401  an UploadProgress or None
-        return _upload_progress if is_drawable(sys.stderr) else None
-
 
 def _detached(name: str, version: "VersionInfo") -> typer.Exit:
     note(f"\nDetached; v{version.version} is still being built, and serves when it is ready.")
     note(f"  see it end  runwright workers versions {argument(name)}", "dim")
     return typer.Exit(ExitCode.INTERRUPTED)
-
-
-def _upload_progress(sent: int, total: int) -> None:
-    """Show how much of a large upload was sent, on a line that disappears at its end."""
-    if total < 1_000_000:  # noqa: PLR2004  small ones are sent before anyone can read it
-        return
-    text = f"  uploading {100 * sent // total} %" if sent < total else ""
-    sys.stderr.write(f"\r\x1b[2K{text}")
-    sys.stderr.flush()
 
 
 def _seconds(since: float) -> str:
