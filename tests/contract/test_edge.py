@@ -409,7 +409,7 @@ async def test_an_address_may_try_so_many_unknown_keys_and_known_ones_always_pas
     operator = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
     _, good = await keys.create(operator, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
     _, unseen = await keys.create(operator, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
-    async with httpx.AsyncClient(base_url=edge.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=edge.url, trust_env=False, timeout=60) as client:
 
         async def ask(key: str) -> httpx.Response:
             return await client.get("/v1/ava/workers", headers={"x-internal-secret": key})

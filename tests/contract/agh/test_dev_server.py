@@ -72,7 +72,7 @@ def test_0_no_key_is_needed_here_and_a_strangers_page_is_still_kept_out(dev: Raw
 
 
 def test_0_a_browsers_session_acts_for_its_own_tenant_here_too(dev_server: Server) -> None:
-    with httpx.Client(base_url=dev_server.url, trust_env=False) as browser:
+    with httpx.Client(base_url=dev_server.url, trust_env=False, timeout=60) as browser:
         assert [job["name"] for job in answer(browser.get(JOBS))["jobs"]] == ["digest"]
         caller = Credentials(api_key=PLATFORM_KEY, tenant="ten_other", user="usr_test", role="tenant-viewer")
         headers = caller.headers() | {"x-internal-secret": PLATFORM_KEY}

@@ -417,7 +417,9 @@ def test_what_is_no_client_of_this_server_is_refused(
 ) -> None:
     sent = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"} | headers
     raw = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
-    answer = httpx.request(method, f"{deploy_server.url}/mcp", headers=raw, json=INITIALIZE, trust_env=False)
+    answer = httpx.request(
+        method, f"{deploy_server.url}/mcp", headers=raw, json=INITIALIZE, trust_env=False, timeout=60
+    )
     assert answer.status_code == status, answer.text
     assert "error" in answer.json() or status == 200
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -446,12 +448,20 @@ def test_a_body_with_too_many_values_is_refused(deploy_server: Server, key: str)
     )
     for more in many:
         answer = httpx.post(
-            f"{deploy_server.url}/mcp", headers=headers, json=INITIALIZE | {"more": more}, trust_env=False
+            f"{deploy_server.url}/mcp",
+            headers=headers,
+            json=INITIALIZE | {"more": more},
+            trust_env=False,
+            timeout=60,
         )
         assert answer.status_code == 413
     code = {"code": 'f([1], {"a": [3]});' * 10_000}
     answer = httpx.post(
-        f"{deploy_server.url}/mcp", headers=headers, json=INITIALIZE | {"more": code}, trust_env=False
+        f"{deploy_server.url}/mcp",
+        headers=headers,
+        json=INITIALIZE | {"more": code},
+        trust_env=False,
+        timeout=60,
     )
     assert answer.status_code == 200
 
@@ -459,5 +469,5 @@ def test_a_body_with_too_many_values_is_refused(deploy_server: Server, key: str)
 def test_a_body_that_is_too_large_is_refused(deploy_server: Server, key: str) -> None:
     headers = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"}
     body = INITIALIZE | {"padding": "x" * BODY_LIMIT_BYTES}
-    answer = httpx.post(f"{deploy_server.url}/mcp", headers=headers, json=body, trust_env=False)
+    answer = httpx.post(f"{deploy_server.url}/mcp", headers=headers, json=body, trust_env=False, timeout=60)
     assert answer.status_code == 413
