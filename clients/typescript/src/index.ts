@@ -10,7 +10,7 @@
  * Errors are thrown as `ApiError`, so `data` is what a success has.
  */
 
-import createClient, { type Client, type Middleware } from "openapi-fetch";
+import createClient, { defaultBodySerializer, type Client, type Middleware } from "openapi-fetch";
 
 import { ApiError, readError } from "./errors.js";
 import type { paths as AghPaths } from "./generated/agh.js";
@@ -69,7 +69,7 @@ export interface Runwright {
 export function createRunwright(options: RunwrightOptions = {}): Runwright {
   const baseUrl = (options.url ?? "").replace(/\/+$/, "");
   const headers = headersOf(options);
-  const shared = { baseUrl, headers, ...(options.fetch && { fetch: options.fetch }) };
+  const shared = { baseUrl, headers, bodySerializer, ...(options.fetch && { fetch: options.fetch }) };
   const events = (path: string, stream: StreamOptions = {}) =>
     followEvents(baseUrl + path, { headers, ...(options.fetch && { fetch: options.fetch }), ...stream });
   return {
@@ -108,6 +108,19 @@ function headersOf({ apiKey, tenant, user, role, headers }: RunwrightOptions): R
     ...(role && { "x-platform-role": role }),
     ...headers,
   };
+}
+
+/** Like the default, but for numbers that JSON does not have: `JSON.stringify` would send null for them. */
+function bodySerializer(body: unknown, headers?: unknown): unknown {
+  if (!(body instanceof FormData)) JSON.stringify(body, requireFinite);
+  return (defaultBodySerializer as (body: unknown, headers?: unknown) => unknown)(body, headers);
+}
+
+function requireFinite(key: string, value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new TypeError(`${key || "The body"} is ${value}: JSON has no such number.`);
+  }
+  return value;
 }
 
 const THROW: Middleware = {

@@ -35,6 +35,18 @@ test("a job is run and its log read", async () => {
   assert.deepEqual(await all(rw.logs(job.id, { level: "error" })), []);
 });
 
+test("numbers that JSON does not have are refused before anything is sent", async () => {
+  const sent = [];
+  const unsent = createRunwright({ url, apiKey, fetch: async (request) => (sent.push(request), Response.json({})) });
+  for (const rows of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    const call = () => unsent.ava.POST("/v1/ava/jobs", { body: { worker_id: "wkr_1", input: { all: [{ rows }] } } });
+    await assert.rejects(call, { name: "TypeError", message: `rows is ${rows}: JSON has no such number.` });
+  }
+  assert.equal(sent.length, 0);
+  await unsent.ava.POST("/v1/ava/jobs", { body: { worker_id: "wkr_1", input: { none: null, rows: 1.5 } } });
+  assert.equal(await sent[0].text(), '{"worker_id":"wkr_1","input":{"none":null,"rows":1.5}}');
+});
+
 test("a log continues where a lost connection left it", async () => {
   const job = await countedJob(500);
   const whole = await all(rw.logs(job.id));
