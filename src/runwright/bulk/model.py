@@ -1,4 +1,4 @@
-"""A bulk operation as callers see it."""
+"""The values of bulk operations: what is done to which jobs, and how far it is."""
 
 from datetime import datetime
 from enum import StrEnum

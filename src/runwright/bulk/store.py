@@ -1,4 +1,4 @@
-"""Bulk operations in the database, and what their rows share with those of backfills.
+"""The SQL of bulk operations, and of what their rows share with those of backfills.
 
 An operation visits its jobs from the newest to the oldest. Each step acts on a bounded number of
 them and moves `next_id` past them in one transaction, so that an operation that was interrupted

@@ -1,4 +1,4 @@
-"""What fills the pages of the demonstration's tenant, made once and over HTTP as anybody would.
+"""Fill the pages of the demonstration's tenant: once, over HTTP, by the calls that any user has.
 
 Workers in all runtimes, one of which is flaky, schedules, an agent that asks a person, automations, webhooks.
 The host that one of the webhooks names does not exist, so its deliveries fail. Two others are received by
@@ -65,14 +65,14 @@ _REFUND_EVENTS: Final = (35, 480, 60, 1250, 90)
 
 
 class Contents:
-    """Makes what is missing of it."""
+    """Fills a tenant that has none of it yet, by calls of the SDK."""
 
     def __init__(self, server: Runwright) -> None:
         self._server = server
         self._ids: dict[str, str] = {}
 
     def fill(self) -> list[SampleWorker]:
-        """Make everything, and return the workers that shall have a past; none where it was made before."""
+        """Create everything, and return the workers to write a day of jobs for; none if it was there."""
         self._ids = {
             worker.name: worker.id for worker in self._server.workers.list(status="active", payloads=False)
         }
@@ -154,7 +154,7 @@ class Contents:
         self._server.webhooks.create(f"{self._server.url}{trigger.webhook_path}", [*events], secret=secret)
 
     def _happen(self) -> None:
-        """Let things happen: jobs of every worker, orders, and refunds, some of which a person decides."""
+        """Submit jobs of every worker, orders, and refunds, some of which a person decides."""
         for worker in WORKERS:
             for input in worker.inputs:
                 self._server.jobs.submit(self._ids[worker.name], input)

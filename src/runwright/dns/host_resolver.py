@@ -1,4 +1,4 @@
-"""Resolves names as the host is configured to, without a thread for each name.
+"""Looks up the addresses of names as the host is configured to, without a thread for each name.
 
 c-ares reads the hosts file and resolv.conf (servers, search domains, options), follows CNAMEs, and repeats
 over TCP what was truncated. A name whose servers are silent costs an entry in a table for some seconds, so

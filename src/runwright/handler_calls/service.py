@@ -1,4 +1,4 @@
-"""Serves what running jobs ask for: state of their worker, events, jobs.
+"""Carries out the calls of running jobs: read and write the state of their worker, emit events, start jobs.
 
 Each call is answered once, whatever happens, in a task of its own on database connections of its own. A job
 makes one call at a time; one that makes many is answered later, which slows it down.
@@ -63,7 +63,7 @@ _AWAY: Final = "The database is unavailable; the call may have been made or not.
 
 
 class HandlerCallService:
-    """Serves the calls of the jobs of one executor."""
+    """Carries out the calls of one executor's jobs, each in a transaction that proves that the job runs."""
 
     def __init__(
         self,

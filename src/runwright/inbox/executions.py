@@ -74,7 +74,7 @@ class FlaggedExecutions:
 
 
 class _Response(msgspec.Struct, frozen=True):
-    """The part of an agent's answer that people are shown."""
+    """The part of an agent's answer that the inbox shows: why it asks."""
 
     reason: str | None = None
 

@@ -1,4 +1,4 @@
-"""What the process beside the event loop computes: pure functions, from bytes to bytes."""
+"""The pure functions, from bytes to bytes, that a separate process computes for the event loop."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence

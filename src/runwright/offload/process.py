@@ -1,4 +1,4 @@
-"""The program that computes: reads calls from its input and writes results to its output.
+"""The separate process: reads calls of `functions` from its input and writes their results to its output.
 
 It ends with its input.
 

@@ -23,7 +23,7 @@ class WebFile(msgspec.Struct, frozen=True, kw_only=True):
 
     etag: str
     encodings: tuple[Encoding, ...]
-    """In which it is there already, besides as it is; the smallest first."""
+    """The encodings in which it is stored, besides the plain file; the smallest first."""
     hashed: bool
     """Its name contains a hash of its content, so it never changes."""
 
@@ -42,7 +42,7 @@ class Dashboard:
         files: Mapping[str, WebFile],
         contents: Mapping[tuple[str, Encoding | None], bytes],
     ) -> None:
-        """`contents`: of each file as it is, and in each of its encodings."""
+        """`contents`: by name, each file plain and in each of its encodings."""
         self.pages = pages
         """The first segments of the paths of its pages."""
         self.files = files
@@ -72,7 +72,7 @@ class Dashboard:
         return INDEX in self.files
 
     def read(self, name: str, encoding: Encoding | None = None) -> bytes:
-        """Return a file of `files`, in one of its encodings or as it is."""
+        """Return the content of one of `files`, plain or in one of its encodings."""
         return self._contents[name, encoding]
 
 
