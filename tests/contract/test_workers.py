@@ -9,7 +9,7 @@ from tests.contract.client import ECHO, TIME, Api, Json, data_of, error_of, fiel
 KEYS = {
     *("id", "tenant_id", "name", "runtime", "description", "status", "version", "entrypoint", "source_code"),
     *("config", "secrets", "timeout_seconds", "max_retries", "max_concurrency", "memory_mb", "network"),
-    *("input_schema", "created_by", "created_at", "updated_at"),
+    *("runtime_version", "max_processes", "input_schema", "created_by", "created_at", "updated_at"),
 }
 MINIMAL = {"name": "w", "runtime": "python"}
 UNKNOWN = "wkr_01jd9x3v7m0000000000000000"
@@ -23,6 +23,7 @@ OUTSIDE: dict[str, tuple[Json, ...]] = {
     "max_retries": (-1, 6, "1", None),
     "max_concurrency": (0, 10_001, "1"),
     "memory_mb": (63, 4097, None, 64.5),
+    "max_processes": (31, 1025, None, "64"),
     **dict.fromkeys(("id", "tenant_id", "status", "version", "created_by", "created_at", "colour"), ("x",)),
 }
 """Values that a new worker's fields refuse."""
@@ -47,6 +48,7 @@ def test_a_new_worker_has_the_documented_defaults(api: Api) -> None:
     assert {name: worker[name] for name in KEYS - {"id", "tenant_id", "created_at", "updated_at"}} == {
         "name": "w",
         "runtime": "python",
+        "runtime_version": None,
         "description": None,
         "status": "active",
         "version": 1,
@@ -58,6 +60,7 @@ def test_a_new_worker_has_the_documented_defaults(api: Api) -> None:
         "max_retries": 0,
         "max_concurrency": None,
         "memory_mb": 256,
+        "max_processes": 128,
         "network": "public",
         "input_schema": None,
         "created_by": "usr_test",
@@ -93,6 +96,8 @@ def test_the_entrypoint_follows_the_runtimes_convention(api: Api, runtime: str, 
         {"max_concurrency": None},
         {"memory_mb": 64},
         {"memory_mb": 4096},
+        {"max_processes": 32},
+        {"max_processes": 1024},
         {"network": "none"},
         {"network": {"allow": ["api.example.com", "example.org"]}},
     ],
@@ -179,7 +184,7 @@ def test_the_runtimes_are_listed_ready_or_not_for_whoever_may_read(api: Api) -> 
     level = api.http.get("/healthz").json()["isolation"]["level"]
     for one in runtimes.values():
         assert one.keys() == {
-            *("name", "ready", "version", "end_of_support", "path", "isolation", "reason"),
+            *("name", "ready", "version", "end_of_support", "path", "isolation", "reason", "versions"),
         }
         if one["ready"]:
             assert one["version"]
@@ -201,6 +206,7 @@ def test_a_change_touches_only_what_it_names(api: Api) -> None:
         "max_retries": 3,
         "max_concurrency": 2,
         "memory_mb": 128,
+        "max_processes": 64,
         "network": {"allow": ["example.com"]},
         "secrets": ["T"],
         "status": "paused",

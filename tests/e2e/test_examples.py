@@ -271,6 +271,13 @@ def test_wasm_from_c(play: Play) -> None:
     assert "2 found" in played.log(job)
 
 
+def test_wasm_from_rust(play: Play) -> None:
+    played = play("wasm-rust")
+    [job] = played.jobs("describe")
+    assert job["output"] == {"count": 5, "mean": 58.3, "median": 13, "p95": 195.09999999999997}
+    assert "5 numbers" in played.log(job)
+
+
 def test_wasm_assemblyscript(play: Play) -> None:
     played = play("wasm-assemblyscript")
     [job] = played.jobs("way-length")

@@ -300,7 +300,17 @@ def _signature(scheme: WebhookScheme, text: str) -> tuple[str, ...]:
         return ()
     if scheme.encoding is SignatureEncoding.HEX:
         return (digest.lower(),) if _HEX.fullmatch(digest) else ()
-    return (digest,) if digest.isascii() or scheme.encoding is SignatureEncoding.TOKEN else ()
+    if scheme.encoding is SignatureEncoding.TOKEN:
+        return _readings(digest)
+    return (digest,) if digest.isascii() else ()
+
+
+def _readings(token: str) -> tuple[str, ...]:
+    """Return a token as headers are read, in Latin-1, and as its sender may have written it, in UTF-8."""
+    try:
+        return token, token.encode("latin-1").decode()
+    except UnicodeError:
+        return (token,)
 
 
 def _signed_time(scheme: WebhookScheme, text: str | None, at: datetime | None) -> str:

@@ -115,7 +115,8 @@ def _python(
     }
     plan = _plan([install], env, {"python": target})
     plan.extras.append(compile_all)
-    return plan, {f"{TOOLS}/uv": manager.path}
+    mounts = {path: path for path in manager.interpreter.mounts}
+    return plan, {f"{TOOLS}/uv": manager.path, **mounts}
 
 
 def _nodejs(
@@ -152,7 +153,8 @@ def _deno(
     lock = Path(bundle, "deno.lock").is_file()
     locking = ["--frozen", f"--lock={BUNDLE}/deno.lock"] if lock else ["--no-lock"]
     config = [f"--config={BUNDLE}/deno.json"] if Path(bundle, "deno.json").is_file() else ["--no-config"]
-    fetch = [f"{TOOLS}/deno", "cache", *config, "--node-modules-dir=none", *locking, f"{BUNDLE}/{entry}"]
+    none = "false" if manager.interpreter.line == "1" else "none"
+    fetch = [f"{TOOLS}/deno", "cache", *config, f"--node-modules-dir={none}", *locking, f"{BUNDLE}/{entry}"]
     env = {
         "DENO_DIR": f"{_OUT}/deno",
         "DENO_NO_UPDATE_CHECK": "1",

@@ -88,7 +88,7 @@ class Installer:
             return
         if self._refusal is not None:
             raise InstallError(self._refusal)
-        manager = await asyncio.to_thread(self._package_managers.find, build.runtime)
+        manager = await asyncio.to_thread(self._package_managers.find, build.interpreter)
         manifest = await asyncio.to_thread(_read, build, folder, manager)
         if manifest is None:
             yield InstalledLayer(None)

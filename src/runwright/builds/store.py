@@ -23,11 +23,12 @@ from runwright.workers.worker_events import append_worker_event
 # those of others.
 _CLAIM: Final = """
 WITH next AS (
-    SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.entrypoint, v.bundle_digest, v.import_check
+    SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.runtime_version, v.entrypoint, v.bundle_digest,
+           v.import_check
     FROM worker_versions v
     JOIN workers w ON w.id = v.worker_id
     LEFT JOIN builds b ON b.worker_id = v.worker_id AND b.version = v.version
-    WHERE v.status = 'building' AND w.runtime = ANY($2)
+    WHERE v.status = 'building' AND coalesce(w.runtime || '@' || v.runtime_version, w.runtime) = ANY($2)
       AND (b.lease_expires_at IS NULL OR b.lease_expires_at <= now())
       AND ($4::float8 = 0 OR v.import_check = 'only'
            OR v.created_at <= now() - make_interval(secs => $4::float8))
@@ -156,28 +157,29 @@ async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None,
     A version that is active already was rebuilt for other interpreters; its new revision makes executors
     reload it. Runs in the caller's transaction, which holds the lock of the worker's row.
     """
-    entrypoint = await db.fetchval(
+    made = await db.fetchrow(
         """
         UPDATE worker_versions SET status = 'ready', layer_key = $3, error = NULL
-        WHERE worker_id = $1 AND version = $2 AND status = 'building' RETURNING entrypoint
+        WHERE worker_id = $1 AND version = $2 AND status = 'building' RETURNING entrypoint, runtime_version
         """,
         build.worker_id,
         build.version,
         layer_key,
     )
-    if entrypoint is None:
+    if made is None:
         return False
     row = await db.fetchrow(
         """
         UPDATE workers SET version = $2, settled_version = greatest(settled_version, $2), entrypoint = $3,
-            revision = revision + 1, updated_at = greatest(updated_at, $4)
+            runtime_version = $5, revision = revision + 1, updated_at = greatest(updated_at, $4)
         WHERE id = $1 AND (settled_version < $2 OR version = $2) AND status <> 'deprecated'
         RETURNING tenant_id
         """,
         build.worker_id,
         build.version,
-        entrypoint,
+        made["entrypoint"],
         now,
+        made["runtime_version"],
     )
     if row is None:
         return False

@@ -77,24 +77,27 @@ class WorkersApi(DualMode[M]):
         *,
         wait: float | None = None,
         entrypoint: str | None = None,
+        runtime_version: str | None = None,
         message: str | None = None,
         author: str | None = None,
         progress: UploadProgress | None = None,
     ) -> VersionInfo:
         """Upload code as a new version, and return it when it is ready or has failed.
 
-        `bundle` is an archive (`.zip` or `.tar.gz`), its path, or a mapping of names to contents. After
-        `wait` seconds the version is returned as it is then; None: there is no limit.
+        `bundle` is an archive (`.zip` or `.tar.gz`), its path, or a mapping of names to contents. With
+        `runtime_version` it runs on that release line, or on the server's `default`. After `wait` seconds
+        the version is returned as it is then; None: there is no limit.
         """
         chosen = await worker_id(self._session, worker)
         packed = read_bundle(bundle)
+        fields = {"entrypoint": entrypoint, "runtime_version": runtime_version, "message": message}
         deadline = deadline_in(wait)
         seconds = _LONGEST_WAIT if wait is None else max(0.0, min(wait, _LONGEST_WAIT))
         version = await self._session.read(
             VersionInfo,
             "POST /v1/ava/workers/{worker_id}/deploy",
             chosen,
-            query={"entrypoint": entrypoint, "message": message, "author": author, "wait": seconds or None},
+            query={**fields, "author": author, "wait": seconds or None},
             body=packed.content,
             content_type=packed.content_type,
             wait=seconds,

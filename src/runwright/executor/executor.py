@@ -196,10 +196,10 @@ class Executor:
         with contextlib.suppress(Exception):  # a claim reads it again, and reports the error
             worker = await self.runner.workers.fetch(worker_id)
             if worker is not None and worker.code.source:
-                self.pool.expect(worker.code.runtime)
+                self.pool.expect(worker.code.interpreter)
 
     async def _expect_workers(self) -> None:
-        """Pre-boot sandboxes of the runtimes for which there are workers."""
+        """Pre-boot sandboxes of the interpreters for which there are workers."""
         with contextlib.suppress(Exception):  # they are booted when they are needed
-            for runtime in await self.runner.workers.runtimes():
-                self.pool.expect(runtime)
+            for interpreter in await self.runner.workers.interpreters():
+                self.pool.expect(interpreter)

@@ -10,7 +10,8 @@ from runwright.db.pool import Database
 from runwright.jobs.model import ClaimedAttempt
 from runwright.runtimes.model import Assignment, WorkerCode
 from runwright.secrets.masking import Masker
-from runwright.workers.store import WorkerRevision, fetch_revision, fetch_source_runtimes
+from runwright.workers.model import MAX_PROCESSES
+from runwright.workers.store import WorkerRevision, fetch_revision, fetch_source_interpreters
 
 _MOST_WORKERS: Final = 512
 _Key = tuple[str, int, int | None]
@@ -73,9 +74,9 @@ class WorkerCache:
         """Return the newest revision that is cached; the tables may have a newer one."""
         return self._latest.get(worker_id)
 
-    async def runtimes(self) -> list[str]:
-        """Read the runtimes of the workers that may have jobs and are not bundles."""
-        return await fetch_source_runtimes(self._db)
+    async def interpreters(self) -> list[str]:
+        """Read the interpreters of the workers that may have jobs and are not bundles."""
+        return await fetch_source_interpreters(self._db)
 
     async def fetch(self, worker_id: str, pinned_version: int | None = None) -> LoadedWorker | None:
         """Read the current revision, which may be newer than the one that was claimed."""
@@ -96,16 +97,19 @@ class WorkerCache:
 
 def load_worker(revision: WorkerRevision) -> LoadedWorker:
     """Return a revision in the form in which jobs run."""
-    limits = msgspec.json.encode((revision.memory_mb, revision.network)).decode()
+    processes = None if revision.max_processes == MAX_PROCESSES else revision.max_processes
+    limits = msgspec.json.encode((revision.memory_mb, revision.network, processes)).decode()
     code = WorkerCode(
         key=f"{revision.worker_id}:{revision.version}:{limits}",
         tenant_id=revision.tenant_id,
         worker_id=revision.worker_id,
         version=revision.version,
         runtime=revision.runtime,
+        runtime_version=revision.runtime_version,
         entrypoint=revision.entrypoint,
         source=revision.source_code.encode(),
         memory_mb=revision.memory_mb,
+        max_processes=processes,
         network=revision.network,
     )
     env = {

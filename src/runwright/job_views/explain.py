@@ -60,7 +60,9 @@ CROSS JOIN (
            coalesce(sum(x.newcomer_slots) FILTER (WHERE x.suitable), 0)::integer AS newcomer_slots,
            coalesce(sum(h.jobs) FILTER (WHERE x.suitable), 0)::integer AS running
     FROM (
-        SELECT *, (SELECT runtime FROM workers WHERE id = $3) = ANY (runtimes) AS suitable FROM executors
+        SELECT *, (SELECT coalesce(runtime || '@' || runtime_version, runtime) FROM workers WHERE id = $3)
+                  = ANY (runtimes) AS suitable
+        FROM executors
         WHERE lease_expires_at > clock_timestamp() AND NOT draining
     ) x
     CROSS JOIN LATERAL (

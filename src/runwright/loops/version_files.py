@@ -10,6 +10,7 @@ import msgspec
 from runwright.builds.store import build_again, fetch_layer
 from runwright.db.pool import Database
 from runwright.loops.pass_loop import PassLoop
+from runwright.runtimes.support import interpreter_name
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events.executor import CacheFoldersRemoved, LayerForOtherPlatform, VersionUnreadable
 from runwright.workers.bundles.blobs import BlobMissingError
@@ -20,8 +21,8 @@ from runwright.workers.store import WorkerRevision
 QUIET_SECONDS: Final = 600.0
 _EVICTION_SECONDS: Final = 60.0
 
-LayerDigest = Callable[[str], Awaitable[str | None]]
-"""Returns the blob of the layer with that key, if there is one."""
+LayerDigest = Callable[[str, str], Awaitable[str | None]]
+"""Returns the blob of the layer with that key, if there is one, for the interpreter of that name."""
 
 
 class VersionFolders(msgspec.Struct, frozen=True):
@@ -49,27 +50,30 @@ class LayerLookup:
         self,
         db: Database,
         *,
-        platforms: frozenset[str],
+        platform_of: Callable[[str], str | None],
         on_building: Callable[[], None],
         emit: Emit,
         quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
-        """`quiet_seconds`: how long a layer is not installed again for other interpreters."""
+        """`platform_of` returns the platform of this host's interpreter of that name.
+
+        `quiet_seconds`: how long a layer is not installed again for other interpreters.
+        """
         self._db = db
-        self._platforms = platforms
+        self._platform_of = platform_of
         self._on_building = on_building
         self._emit = emit
         self._quiet_seconds = quiet_seconds
 
-    async def digest(self, key: str) -> str | None:
-        """Return the blob of the layer with that key; None where there is no such layer.
+    async def digest(self, key: str, interpreter: str) -> str | None:
+        """Return the blob of the layer with that key for an interpreter; None where there is no such layer.
 
         Raises LayerNotReadyError while it is installed again, LoadError where this host cannot use it.
         """
         layer = await fetch_layer(self._db, key=key)
         if layer is None:
             return None
-        if layer.platform in self._platforms:
+        if layer.platform == self._platform_of(interpreter):
             return layer.digest
         if await build_again(self._db, layer_key=key, quiet_seconds=self._quiet_seconds):
             self._emit(LayerForOtherPlatform(platform=layer.platform))
@@ -86,7 +90,7 @@ class VersionFiles:
     def __init__(self, cache: FolderCache, layer_digest: LayerDigest, *, emit: Emit) -> None:
         self._cache = cache
         self._layer_digest = layer_digest
-        self._digests: dict[str, str] = {}
+        self._digests: dict[tuple[str, str], str] = {}
         self._emit = emit
         self.eviction = PassLoop("cache", self._evict, emit=emit)
         cache.on_made = self.eviction.wake
@@ -117,18 +121,19 @@ class VersionFiles:
             bundle = await self.bundle(revision.bundle_digest)
             if revision.layer_key is None:
                 return VersionFolders(bundle=str(bundle))
-            layer = await self.layer(await self._digest(revision.layer_key))
+            interpreter = interpreter_name(revision.runtime, revision.runtime_version)
+            layer = await self.layer(await self._digest(revision.layer_key, interpreter))
         except (ArchiveError, BlobMissingError) as error:
             self._emit(VersionUnreadable(worker_id=revision.worker_id, error=str(error)))
             message = f"The files of version {revision.version} are missing or damaged in the store."
             raise LoadError(message) from error
         return VersionFolders(bundle=str(bundle), layer=str(layer))
 
-    async def _digest(self, key: str) -> str:
-        digest = self._digests.get(key) or await self._layer_digest(key)
+    async def _digest(self, key: str, interpreter: str) -> str:
+        digest = self._digests.get((key, interpreter)) or await self._layer_digest(key, interpreter)
         if digest is None:
             raise BlobMissingError(key)
-        self._digests[key] = digest
+        self._digests[key, interpreter] = digest
         return digest
 
     async def _evict(self) -> float:

@@ -18,6 +18,7 @@ Worker = Annotated[str, Meta(description="Name or id.")]
 _LISTED: Final = ("id", "name", "runtime", "status", "version", "description", "updated_at")
 _DETAILS: Final = (
     *_LISTED,
+    "runtime_version",
     "entrypoint",
     "config",
     "secrets",
@@ -25,6 +26,7 @@ _DETAILS: Final = (
     "max_retries",
     "max_concurrency",
     "memory_mb",
+    "max_processes",
     "network",
     "input_schema",
 )

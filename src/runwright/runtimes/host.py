@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import msgspec
 
-from runwright.runtimes.support import end_of_support
+from runwright.runtimes.support import end_of_support, interpreter_name, release_line
 
 
 class Isolation(IntEnum):
@@ -60,6 +60,22 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     overhead_mb: int = 24
     """Memory of the runtime itself, in addition to the worker's."""
 
+    @property
+    def line(self) -> str | None:
+        """Its release line, such as `3.12`; None where workers cannot choose one."""
+        return release_line(self.runtime, self.version)
+
+
+class RuntimeVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A release line of a runtime that workers may choose on this host."""
+
+    runtime_version: str
+    """The line, such as `3.12`."""
+    version: str
+    preferred: bool
+    """Whether workers that choose none run on it."""
+    end_of_support: str | None = None
+
 
 class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one runtime on this host; `reason` is why it is not ready."""
@@ -71,6 +87,8 @@ class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str | None = None
     """The isolation level at which it runs, by its name in logs and settings."""
     reason: str | None = None
+    versions: tuple[RuntimeVersion, ...] = ()
+    """What workers may choose, the oldest first; empty where there is nothing to choose."""
 
     @property
     def end_of_support(self) -> str | None:
@@ -93,4 +111,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     reached: tuple[str, ...] = ()
     missing: tuple[MissingFeature, ...] = ()
     interpreters: dict[str, Interpreter] = {}
+    """By `interpreter_name`: the preferred one of each runtime by the runtime's name."""
     runtimes: dict[str, RuntimeInfo] = {}
+
+    def canonical_name(self, name: str) -> str:
+        """Return the name in `interpreters` of an interpreter: the preferred line has that of its runtime."""
+        runtime, _, line = name.partition("@")
+        preferred = self.interpreters.get(runtime)
+        return runtime if preferred is not None and line == preferred.line else name
+
+    @property
+    def interpreter_names(self) -> list[str]:
+        """All names by which workers may ask for an interpreter of this host."""
+        ready = [one for one in self.runtimes.values() if one.ready]
+        lines = [interpreter_name(one.name, line.runtime_version) for one in ready for line in one.versions]
+        return [*(one.name for one in ready), *lines]

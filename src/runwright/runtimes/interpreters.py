@@ -1,5 +1,6 @@
 """Find the interpreters that the harnesses run on, and the folders of the host that each needs."""
 
+import functools
 import os
 import shutil
 import stat
@@ -22,6 +23,7 @@ PREBOOTED_MEMORY_MB: Final = 256
 _MINORS: Final = (12, 13, 14)
 _OLDEST: Final = (3, 11)
 _SECONDS: Final = 20
+_SHIMS: Final = "/shims/"
 _ASK: Final = (
     "import sys; print(sys.base_prefix, sys.base_exec_prefix, sys.executable, sys.implementation.name,"
     " '%d.%d.%d' % sys.version_info[:3], sep='\\n')"
@@ -42,6 +44,10 @@ _DENO_PROJECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "deno.json": ("--no-config", ("--config={bundle}/deno.json", "--node-modules-dir=none")),
     "deno.lock": ("--no-lock", ("--frozen", "--lock={bundle}/deno.lock")),
 }
+_DENO_1_FLAGS: Final = tuple("--unstable-ffi" if flag == "--allow-import" else flag for flag in _DENO_FLAGS)
+_DENO_1_PROJECT: Final = _DENO_PROJECT | {
+    "deno.json": ("--no-config", ("--config={bundle}/deno.json", "--node-modules-dir=false"))
+}
 _DENO_HEAP: Final = "--v8-flags=--max-old-space-size={}"
 _DENO_DIR: Final = f"{TEMPORARY}/deno"
 """It must be writable, else deno waits 150 ms for its caches before it continues without them."""
@@ -59,6 +65,8 @@ class InterpreterPaths(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     shell: str | None = None
     deno: str | None = None
+    installed: str | None = None
+    """Folder of further versions, a folder each, such as `nodejs@22`."""
     wasm_fuel: int = 0
     """The fuel of a wasm job; 0 for no limit, and no cost of counting."""
 
@@ -140,13 +148,14 @@ def find_deno(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
         if candidate is None or words[:1] != ["deno"] or (readable and not _readable_by_all(candidate)):
             continue
         real = os.path.realpath(candidate)
+        first = words[1].startswith("1.")
         return Interpreter(
             runtime="deno",
             version=words[1],
             path=real,
-            flags=_DENO_FLAGS,
+            flags=_DENO_1_FLAGS if first else _DENO_FLAGS,
             heap_flag=_DENO_HEAP,
-            project_flags=_DENO_PROJECT,
+            project_flags=_DENO_1_PROJECT if first else _DENO_PROJECT,
             harness="deno_harness.js",
             mounts=_outside_usr(real),
             scratch=_DENO_DIR,
@@ -215,23 +224,28 @@ def compile_harnesses(folder: Path, inside: str, found: Iterable[Interpreter | s
         )
 
 
+def python_candidates(line: str) -> Iterator[str]:
+    """Yield the paths at which this host may have a CPython of a release line."""
+    name = f"python{line}"
+    on_path = shutil.which(name)
+    if on_path is not None and _SHIMS not in on_path:
+        yield on_path
+    # Version managers keep interpreters outside of PATH, behind shims that are slow and may not work.
+    for pattern in (f".pyenv/versions/{line}.*/bin", f".local/share/uv/python/cpython-{line}.*/bin"):
+        for folder in sorted(Path.home().glob(pattern), reverse=True):
+            yield str(folder / name)
+    if on_path is not None and _SHIMS in on_path:
+        yield on_path
+
+
 def _pythons() -> Iterator[str]:
-    names = [f"python3.{minor}" for minor in _MINORS]
-    for name in names:
-        found = shutil.which(name)
-        if found is not None:
-            yield found
-        # Version managers keep interpreters outside of PATH, behind shims that may not work.
-        for pattern in (
-            f".pyenv/versions/{name[6:]}.*/bin",
-            f".local/share/uv/python/cpython-{name[6:]}.*/bin",
-        ):
-            for folder in sorted(Path.home().glob(pattern), reverse=True):
-                yield str(folder / name)
+    for minor in _MINORS:
+        yield from python_candidates(f"3.{minor}")
     yield sys.executable
     yield "/usr/bin/python3"
 
 
+@functools.cache
 def _ask_python(path: str) -> Interpreter | None:
     output = (_run([path, "-I", "-c", _ASK]) or "").splitlines()
     if len(output) != 5 or output[3] != "cpython":  # noqa: PLR2004  the lines of _ASK

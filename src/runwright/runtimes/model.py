@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from runwright.runtimes.support import interpreter_name
 from runwright.secrets.masking import Masker
 
 APP: Final = "/app"
@@ -26,9 +27,13 @@ class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
     worker_id: str
     version: int
     runtime: str
+    runtime_version: str | None = None
+    """The release line that it needs; None for the one that the host prefers."""
     entrypoint: str
     source: bytes
     memory_mb: int
+    max_processes: int | None = None
+    """How many processes and threads it may have, where that is not the usual number."""
     network: Any
     bundle: str | None = None
     """Folder of the host with the files of the bundle, mounted read-only at /app/code; `source` is empty."""
@@ -36,6 +41,11 @@ class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the host with the installed dependencies, mounted read-only at /app."""
     only_load: bool = False
     """Whether jobs end, with null, when the code is loaded and its handler found."""
+
+    @property
+    def interpreter(self) -> str:
+        """The name of the interpreter that it needs."""
+        return interpreter_name(self.runtime, self.runtime_version)
 
     @property
     def folders(self) -> list[str]:

@@ -25,7 +25,8 @@ from runwright.runtimes.harness_command import (
     harness_command,
     sandbox_command,
 )
-from runwright.runtimes.host import Host, Interpreter, Isolation, MissingFeature, RuntimeInfo
+from runwright.runtimes.host import Host, Interpreter, Isolation, MissingFeature
+from runwright.runtimes.interpreter_versions import describe_runtimes, find_versions
 from runwright.runtimes.interpreters import (
     PREBOOTED_MEMORY_MB,
     InterpreterPaths,
@@ -75,8 +76,10 @@ def probe_host(paths: InterpreterPaths = _NONE_CHOSEN) -> Host:
     setup, failures = _find_setup(_setups(find_bwrap(), root=root), found)
     if setup.bwrap is None and root:
         found = find_interpreters(paths, readable=True)
-    compile_harnesses(HARNESS_FOLDER, HARNESS_INSIDE, found.values())
+    others = find_versions(paths, found, readable=setup.bwrap is None and root)
+    compile_harnesses(HARNESS_FOLDER, HARNESS_INSIDE, [*found.values(), *others.values()])
     reasons = {runtime: _boot_reason(setup, one) for runtime, one in found.items()}
+    others = {name: one for name, one in others.items() if not _boot_reason(setup, one)}
     cgroups = open_cgroups()
     version = cgroups.version if cgroups is not None else 0
     if cgroups is not None:
@@ -96,8 +99,9 @@ def probe_host(paths: InterpreterPaths = _NONE_CHOSEN) -> Host:
         missing=(*_missing(setup, version, failures, root=root), *_missing_network(no_network)),
         interpreters={
             name: one for name, one in found.items() if isinstance(one, Interpreter) and not reasons[name]
-        },
-        runtimes=_runtimes(found, reasons, isolation),
+        }
+        | others,
+        runtimes=describe_runtimes(found, others, reasons, isolation),
     )
 
 
@@ -365,18 +369,3 @@ def _missing_network(reason: str) -> tuple[MissingFeature, ...]:
         " namespaces, nested ones too (user.max_user_namespaces, user.max_net_namespaces)."
     )
     return (MissingFeature("outgoing network", reason, remedy),)
-
-
-def _runtimes(
-    found: dict[str, Interpreter | str], reasons: dict[str, str], isolation: Isolation
-) -> dict[str, RuntimeInfo]:
-    runtimes: dict[str, RuntimeInfo] = {}
-    for name, one in found.items():
-        info = RuntimeInfo(name=name, ready=not reasons[name], reason=reasons[name] or None)
-        if isinstance(one, Interpreter):
-            path = one.arguments[0] if one.arguments else one.path
-            info = msgspec.structs.replace(info, version=one.version, path=path)
-        if info.ready:
-            info = msgspec.structs.replace(info, isolation=isolation.wire_name)
-        runtimes[name] = info
-    return runtimes

@@ -79,6 +79,10 @@ class Cgroup:
         for folder in set(self._folders.values()):
             (folder / "cgroup.procs").write_text(str(pid))
 
+    def limit_tasks(self, limit: int) -> None:
+        """Limit the processes and threads to `limit`."""
+        (self._folders["pids"] / "pids.max").write_text(str(limit))
+
     def limit_memory(self, limit: int) -> None:
         """Limit memory, swap and files in tmpfs together to `limit` bytes.
 

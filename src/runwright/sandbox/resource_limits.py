@@ -56,6 +56,9 @@ class ResourceLimits(Protocol):
     def limit_memory(self, limit: int) -> None:
         """Limit the memory of the tree from now on."""
 
+    def limit_tasks(self, limit: int) -> None:
+        """Limit the processes and threads of the tree from now on."""
+
     def deprioritize(self, *, enabled: bool) -> None:
         """Lower the tree's CPU priority, or restore it; may be called from any thread."""
 
@@ -128,6 +131,9 @@ class CgroupLimits:
     def limit_memory(self, limit: int) -> None:
         self._group.limit_memory(limit)
 
+    def limit_tasks(self, limit: int) -> None:
+        self._group.limit_tasks(limit)
+
     def deprioritize(self, *, enabled: bool) -> None:
         self._group.deprioritize(enabled=enabled)
 
@@ -181,6 +187,7 @@ class WatchedLimits:
         self._on_exceeded: Callable[[str | None], None] | None = None
         self._root = 0
         self._limit = 0
+        self._max_tasks = MAX_WATCHED_TASKS
         self._timer: asyncio.TimerHandle | None = None
         self._seen: dict[int, str] = {}
         self._settled: frozenset[int] = frozenset()
@@ -203,6 +210,9 @@ class WatchedLimits:
     def limit_memory(self, limit: int) -> None:
         self._limit = limit
         self._watch()
+
+    def limit_tasks(self, limit: int) -> None:
+        self._max_tasks = limit
 
     def deprioritize(self, *, enabled: bool) -> None:
         """Without a cgroup processes have no weights."""
@@ -239,8 +249,8 @@ class WatchedLimits:
     def _watch(self) -> None:
         self._began = self._loop.time()
         pids = self._find_processes()
-        if sum(map(_tasks, pids)) > MAX_WATCHED_TASKS:
-            self._exceed(f"more than {MAX_WATCHED_TASKS} processes and threads")
+        if sum(map(_tasks, pids)) > self._max_tasks:
+            self._exceed(f"more than {self._max_tasks} processes and threads")
             return
         if _tcp_sockets(self._root) > MAX_TCP_SOCKETS:
             self._exceed(TOO_MANY_SOCKETS)

@@ -14,7 +14,6 @@ import msgspec
 from runwright.builds.build_sandbox import BuildLimits, BuildSandbox
 from runwright.builds.installer import Installer
 from runwright.builds.package_managers import (
-    DependencySources,
     PackageManagers,
     platform_of,
 )
@@ -37,11 +36,18 @@ from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
 from runwright.loops.version_files import LayerLookup, VersionFiles
 from runwright.runtimes.handler_calls import CallReceiver, HandlerCall, Reply
+from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, OnLine, OnOutcome
 from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.import_check import ImportChecks
-from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
+from runwright.wiring.resources import (
+    Resources,
+    dependency_sources,
+    open_database_pool,
+    open_vault,
+    start_loop,
+)
 from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.folders import FolderCache, make_private_folder
 from runwright.workers.bundles.members import STORED, ArchiveLimits
@@ -190,7 +196,7 @@ def _executor_settings(res: Resources) -> ExecutorSettings:
         slots=default_slots(settings.executor_slots, host_resources()),
         newcomer_slots=default_newcomer_slots(settings.executor_newcomer_slots, host_resources()),
         isolation=res.host.isolation.wire_name,
-        runtimes=[name for name, info in res.host.runtimes.items() if info.ready],
+        runtimes=res.host.interpreter_names,
         vault_keys=list(res.ring.ids),
         lease_seconds=settings.lease_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
@@ -242,7 +248,7 @@ async def open_files(res: Resources, stack: AsyncExitStack) -> VersionFiles:
     """Open the cache of bundles and dependency layers."""
     layers = LayerLookup(
         res.db,
-        platforms=frozenset(platform_of(interpreter) for interpreter in res.host.interpreters.values()),
+        platform_of=partial(_platform_of, res.host),
         on_building=do_nothing,
         emit=res.emit,
     )
@@ -256,6 +262,11 @@ async def open_files(res: Resources, stack: AsyncExitStack) -> VersionFiles:
     stack.push_async_callback(files.stop)
     await files.start()
     return files
+
+
+def _platform_of(host: Host, name: str) -> str | None:
+    interpreter = host.interpreters.get(host.canonical_name(name))
+    return platform_of(interpreter) if interpreter is not None else None
 
 
 def do_nothing() -> None:
@@ -313,7 +324,7 @@ def _installer(res: Resources, files: VersionFiles, builds: Builds, build_sandbo
     spool_dir = spool_dir_in(res.settings)
     make_private_folder(spool_dir)
     return Installer(
-        package_managers=PackageManagers(res.host, _sources(res.settings)),
+        package_managers=PackageManagers(res.host, dependency_sources(res.settings)),
         build_sandbox=build_sandbox,
         bundle_folder=files.bundle,
         layer_folder=files.layer,
@@ -322,13 +333,4 @@ def _installer(res: Resources, files: VersionFiles, builds: Builds, build_sandbo
         spool_dir=spool_dir,
         clock=res.clock,
         refusal=_refusal(res),
-    )
-
-
-def _sources(settings: Settings) -> DependencySources:
-    return DependencySources(
-        python_index=settings.python_index,
-        npm_registry=settings.npm_registry,
-        dependency_hosts=settings.dependency_hosts,
-        allow_install_scripts=settings.allow_install_scripts,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -11,6 +12,8 @@ from runwright.agents.store.agents import AGENTS
 from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.secrets import TRIGGER_SECRETS
 from runwright.automations.templates import Templates
+from runwright.builds.package_managers import DependencySources
+from runwright.builds.runtime_installer import install_runtimes
 from runwright.config import Settings
 from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
@@ -32,7 +35,7 @@ from runwright.secrets.keyring import Keyring
 from runwright.secrets.rotation import count_by_key
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events.server import HostProbed
+from runwright.telemetry.events.server import HostProbed, RuntimeVersionInstalled, RuntimeVersionMissing
 from runwright.telemetry.prometheus import MetricRegistry
 from runwright.telemetry.sinks import open_telemetry
 from runwright.webhooks.store.endpoints import ENDPOINTS
@@ -105,10 +108,26 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
 
 async def _probe_host(settings: Settings, emit: Emit) -> Host:
     watch = Stopwatch()
+    if settings.runtime_versions:
+        await _install_runtimes(settings, emit)
     host = await asyncio.to_thread(probe_host, interpreter_paths(settings))
     missing = ", ".join(one.what for one in host.missing)
     emit(HostProbed(watch.seconds(), isolation=host.isolation.wire_name, missing=missing))
     return host
+
+
+async def _install_runtimes(settings: Settings, emit: Emit) -> None:
+    for one in await asyncio.to_thread(
+        install_runtimes, settings.runtime_versions, _runtimes_dir(settings), dependency_sources(settings)
+    ):
+        if one.problem is None:
+            emit(RuntimeVersionInstalled(one.name))
+        else:
+            emit(RuntimeVersionMissing(one.name, one.problem))
+
+
+def _runtimes_dir(settings: Settings) -> Path:
+    return settings.data_dir / "runtimes"
 
 
 async def _open_database(settings: Settings, emit: Emit, stack: AsyncExitStack) -> str:
@@ -227,12 +246,23 @@ async def _open_notifications(
     return job_notifications, event_notifications
 
 
+def dependency_sources(settings: Settings) -> DependencySources:
+    """Return the settings for where packages come from."""
+    return DependencySources(
+        python_index=settings.python_index,
+        npm_registry=settings.npm_registry,
+        dependency_hosts=settings.dependency_hosts,
+        allow_install_scripts=settings.allow_install_scripts,
+    )
+
+
 def interpreter_paths(settings: Settings) -> InterpreterPaths:
     """Return the interpreters in the settings."""
     return InterpreterPaths(
         python=settings.python_path,
         node=settings.node_path,
         deno=settings.deno_path,
+        installed=str(_runtimes_dir(settings)),
         wasm_fuel=settings.wasm_fuel,
         shell=settings.bash_path,
     )

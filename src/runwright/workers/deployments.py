@@ -56,6 +56,22 @@ class Deployed(msgspec.Struct, frozen=True):
     """Whether it becomes ready as soon as its code is imported."""
 
 
+class _Code(msgspec.Struct, frozen=True):
+    """What a deploy brings."""
+
+    bundle: ExaminedBundle
+    runtime_version: str | None | msgspec.UnsetType
+
+    def line(self, current: str | None) -> str | None:
+        """Return the release line of its runtime; the current one where it names none."""
+        return current if self.runtime_version is msgspec.UNSET else self.runtime_version
+
+    def is_in(self, active: Version) -> bool:
+        """Return whether a version has this code, and the runtime that is wanted."""
+        wanted = (self.bundle.digest, self.bundle.entrypoint, self.line(active.runtime_version))
+        return (active.digest, active.entrypoint, active.runtime_version) == wanted
+
+
 class Deployments:
     """Deploys, lists and rolls back versions of workers."""
 
@@ -93,31 +109,32 @@ class Deployments:
         entrypoint: str | None,
         note: DeployNote | None = None,
         *,
+        runtime_version: str | None | msgspec.UnsetType = msgspec.UNSET,
         check: bool = True,
     ) -> Deployed:
         """Create a version from an archive. InvalidError is about `bundle` or `entrypoint`.
 
-        Without an entrypoint the worker's current one is used. Without `check` its code is not imported
-        before it serves.
+        Without an entrypoint the worker's current one is used, and so with `runtime_version`. Without
+        `check` its code is not imported before it serves.
         """
         check = check and self._check_imports
         worker = await self.require_open(caller.tenant_id, worker_id)
         entrypoint = entrypoint or worker.entrypoint
         async with self._reader.packed(archive, runtime=worker.runtime, entrypoint=entrypoint) as read:
             examined, blob = read
-            if self._quota is not None and not await self._serves(worker, examined):
+            code = _Code(examined, runtime_version)
+            if self._quota is not None and not await self._serves(worker, code):
                 await self._quota.take(caller.tenant_id, examined.size_bytes)
             async with self._db.acquire() as db, db.transaction():
                 await insert_blob(db, blob, now=self._clock())
-                deployed = await self._add(db, caller, worker_id, examined, note or DeployNote(), check=check)
+                deployed = await self._add(db, caller, worker_id, code, note or DeployNote(), check=check)
         if deployed.version.status is VersionStatus.BUILDING:
             self._on_building()
         return deployed
 
-    async def _serves(self, worker: Worker, examined: ExaminedBundle) -> bool:
+    async def _serves(self, worker: Worker, code: _Code) -> bool:
         """Return whether the active version has these files: deploying them again stores nothing."""
-        active = await self._find(self._db, worker.tenant_id, worker.id, worker.version)
-        return (active.digest, active.entrypoint) == (examined.digest, examined.entrypoint)
+        return code.is_in(await self._find(self._db, worker.tenant_id, worker.id, worker.version))
 
     async def wait_built(self, tenant_id: str, version: Version, seconds: float) -> Version:
         """Return the version when it is ready or has failed; still building when `seconds` have passed.
@@ -144,27 +161,39 @@ class Deployments:
         db: PoolConnection,
         caller: Caller,
         worker_id: WorkerId,
-        examined: ExaminedBundle,
+        code: _Code,
         note: DeployNote,
         *,
         check: bool,
     ) -> Deployed:
         worker = await self._lock(db, caller.tenant_id, worker_id)
         active = await self._find(db, caller.tenant_id, worker_id, worker.version)
-        if (active.digest, active.entrypoint) == (examined.digest, examined.entrypoint):
+        if code.is_in(active):
             await settle_versions(db, worker_id=worker_id)
             return Deployed(active, created=False)
         now = max(self._clock(), worker.updated_at)
         await free_first_number(db, worker_id=worker_id)
         number = await next_version(db, worker_id=worker_id)
-        new = bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now, check=check)
+        new = bundled_version(
+            worker_id,
+            number,
+            code.bundle,
+            created_by=caller.user_id,
+            now=now,
+            runtime_version=code.line(worker.runtime_version),
+            check=check,
+        )
         author = note.author or await fetch_key_name(db, caller)
         await insert_version(db, msgspec.structs.replace(new, message=note.message, author=author))
         if new.status is VersionStatus.READY:
             await update_worker(
                 db,
                 msgspec.structs.replace(
-                    worker, version=number, entrypoint=examined.entrypoint, updated_at=now
+                    worker,
+                    version=number,
+                    entrypoint=new.entrypoint,
+                    runtime_version=new.runtime_version,
+                    updated_at=now,
                 ),
             )
         made = await self._find(db, caller.tenant_id, worker_id, number)
@@ -200,6 +229,7 @@ class Deployments:
                     worker,
                     version=version,
                     entrypoint=target.entrypoint,
+                    runtime_version=target.runtime_version,
                     source_code=target.source_code,
                     updated_at=now,
                 )

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from runwright.core.ids import WorkerId
+
+MAX_PROCESSES: Final = 128
+"""The default of workers."""
 
 
 class RuntimeName(StrEnum):
@@ -34,6 +37,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     name: str
     runtime: RuntimeName
+    runtime_version: str | None = None
+    """The release line that it has chosen; None for the one that the host prefers."""
     description: str | None
     status: WorkerStatus
     version: int
@@ -45,6 +50,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int
     max_concurrency: int | None
     memory_mb: int
+    max_processes: int = MAX_PROCESSES
+    """How many processes and threads a sandbox may have."""
     network: Any
     input_schema: dict[str, Any] | None = None
     """A JSON Schema that inputs of users are checked by."""
@@ -58,6 +65,7 @@ class NewWorker(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     runtime: RuntimeName
+    runtime_version: str | None = None
     description: str | None = None
     entrypoint: str | None = None
     source_code: str | None = None
@@ -67,6 +75,7 @@ class NewWorker(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int = 0
     max_concurrency: int | None = None
     memory_mb: int = 256
+    max_processes: int = MAX_PROCESSES
     network: Any = "public"
     input_schema: dict[str, Any] | None = None
 
@@ -77,6 +86,7 @@ class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | None | msgspec.UnsetType = msgspec.UNSET
     status: WorkerStatus | msgspec.UnsetType = msgspec.UNSET
+    runtime_version: str | None | msgspec.UnsetType = msgspec.UNSET
     source_code: str | msgspec.UnsetType = msgspec.UNSET
     entrypoint: str | msgspec.UnsetType = msgspec.UNSET
     config: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
@@ -85,6 +95,7 @@ class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int | msgspec.UnsetType = msgspec.UNSET
     max_concurrency: int | None | msgspec.UnsetType = msgspec.UNSET
     memory_mb: int | msgspec.UnsetType = msgspec.UNSET
+    max_processes: int | msgspec.UnsetType = msgspec.UNSET
     network: Any | msgspec.UnsetType = msgspec.UNSET
     input_schema: dict[str, Any] | None | msgspec.UnsetType = msgspec.UNSET
 
@@ -122,6 +133,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
     source: VersionSource
     entrypoint: str
+    runtime_version: str | None = None
     source_code: str | None
     digest: str | None
     size_bytes: int | None
@@ -140,6 +152,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     worker_id: str
     version: int
     entrypoint: str
+    runtime_version: str | None = None
     source_code: str | None = None
     status: VersionStatus = VersionStatus.READY
     import_check: ImportCheck | None = None

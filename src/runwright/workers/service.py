@@ -123,7 +123,9 @@ class Workers:
         *,
         check: Callable[[Worker], None] = lambda _worker: None,
     ) -> Worker:
-        """Change a worker. New source or entrypoint creates a version, which the next attempts use.
+        """Change a worker. A new source, entrypoint or runtime version creates a version.
+
+        The next attempts use it; one whose dependencies are installed first serves when they are.
 
         `check` is called with the changed worker and may raise. Raises ConflictError for a
         deprecated worker, QuotaError where new code exceeds the quota.
@@ -144,7 +146,7 @@ class Workers:
             changed = msgspec.structs.replace(changed, updated_at=max(self._clock(), worker.updated_at))
             if changed.secrets != worker.secrets:
                 await _check_secrets(db, changed)
-            if (changed.source_code, changed.entrypoint) != (worker.source_code, worker.entrypoint):
+            if _code_of(changed) != _code_of(worker):
                 changed = await self._add_version(db, caller, worker, changed, examined)
             await update_worker(db, changed)
             now = changed.updated_at
@@ -162,17 +164,20 @@ class Workers:
     async def _examine(
         self, tenant_id: str, worker_id: WorkerId, changes: WorkerChanges
     ) -> ExaminedBundle | None:
-        """Check that the active bundle, if there is one, has the new entrypoint."""
-        if changes.entrypoint is msgspec.UNSET or changes.source_code is not msgspec.UNSET:
+        """Read the active bundle where a version of it is to be made; it must have the entrypoint."""
+        if changes.source_code is not msgspec.UNSET:
+            return None
+        if changes.entrypoint is msgspec.UNSET and changes.runtime_version is msgspec.UNSET:
             return None
         worker = await self.get(tenant_id, worker_id)
+        changed = _apply(worker, changes)
         active = await fetch_version(
             self._db, tenant_id=tenant_id, worker_id=worker_id, version=worker.version
         )
-        if active is None or active.digest is None or active.entrypoint == changes.entrypoint:
+        if active is None or active.digest is None or _code_of(changed) == _code_of(worker):
             return None
         return await self._bundles.stored(
-            active.digest, runtime=worker.runtime, entrypoint=changes.entrypoint
+            active.digest, runtime=worker.runtime, entrypoint=changed.entrypoint
         )
 
     async def _add_version(
@@ -193,6 +198,7 @@ class Workers:
                 worker_id=worker.id,
                 version=number,
                 entrypoint=changed.entrypoint,
+                runtime_version=changed.runtime_version,
                 source_code=changed.source_code,
                 created_by=caller.user_id,
                 created_at=changed.updated_at,
@@ -202,11 +208,18 @@ class Workers:
         if examined is None or examined.digest != active.digest:
             raise ConflictError("Another bundle was deployed meanwhile; try again.")
         bundled = bundled_version(
-            worker.id, number, examined, created_by=caller.user_id, now=changed.updated_at
+            worker.id,
+            number,
+            examined,
+            created_by=caller.user_id,
+            now=changed.updated_at,
+            runtime_version=changed.runtime_version,
         )
         await insert_version(db, bundled)
         if examined.needs_layer:
-            return msgspec.structs.replace(changed, entrypoint=worker.entrypoint)
+            return msgspec.structs.replace(
+                changed, entrypoint=worker.entrypoint, runtime_version=worker.runtime_version
+            )
         return msgspec.structs.replace(changed, version=number)
 
     async def deprecate(self, caller: Caller, worker_id: WorkerId) -> Worker:
@@ -230,6 +243,11 @@ class Workers:
             now = changed.updated_at
             await record(db, caller, "worker.deprecate", worker_id, before=worker, after=changed, now=now)
             return changed
+
+
+def _code_of(worker: Worker) -> tuple[str | None, str, str | None]:
+    """Return what makes a version: a change of it creates one."""
+    return worker.source_code, worker.entrypoint, worker.runtime_version
 
 
 def _apply(worker: Worker, changes: WorkerChanges) -> Worker:

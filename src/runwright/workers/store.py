@@ -11,7 +11,7 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import column_list, insert_row, row_of, struct_from_row, update_row
-from runwright.workers.model import NewVersion, Worker, WorkerFilter, WorkerStatus
+from runwright.workers.model import MAX_PROCESSES, NewVersion, Worker, WorkerFilter, WorkerStatus
 from runwright.workers.versions import insert_version
 from runwright.workers.worker_events import append_worker_event
 
@@ -29,6 +29,7 @@ async def insert_worker(db: PoolConnection, worker: Worker) -> None:
         worker_id=worker.id,
         version=worker.version,
         entrypoint=worker.entrypoint,
+        runtime_version=worker.runtime_version,
         source_code=worker.source_code,
         created_by=worker.created_by,
         created_at=worker.created_at,
@@ -136,6 +137,7 @@ class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     name: str
     runtime: str
+    runtime_version: str | None = None
     revision: int
     version: int
     entrypoint: str
@@ -147,6 +149,7 @@ class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: int
     max_concurrency: int | None
     memory_mb: int
+    max_processes: int = MAX_PROCESSES
     network: Any
     updated_at: datetime
 
@@ -157,9 +160,10 @@ async def fetch_revision(
     """Return the worker at its current revision, with the code that serves or that of another version."""
     row = await db.fetchrow(
         """
-        SELECT w.id AS worker_id, w.tenant_id, w.name, w.runtime, w.revision, v.version, v.entrypoint,
+        SELECT w.id AS worker_id, w.tenant_id, w.name, w.runtime, v.runtime_version, w.revision, v.version,
+               v.entrypoint,
                coalesce(v.source_code, '') AS source_code, v.bundle_digest, v.layer_key, w.config, w.secrets,
-               w.timeout_seconds, w.max_concurrency, w.memory_mb, w.network, w.updated_at
+               w.timeout_seconds, w.max_concurrency, w.memory_mb, w.max_processes, w.network, w.updated_at
         FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = coalesce($2, w.version)
         WHERE w.id = $1
         """,
@@ -169,16 +173,16 @@ async def fetch_revision(
     return None if row is None else struct_from_row(WorkerRevision, row)
 
 
-async def fetch_source_runtimes(db: Database) -> list[str]:
-    """Return the runtimes of the active workers whose code is a source text."""
+async def fetch_source_interpreters(db: Database) -> list[str]:
+    """Return the names of the interpreters of the active workers whose code is a source text."""
     rows = await db.fetch(
         """
-        SELECT DISTINCT w.runtime
+        SELECT DISTINCT coalesce(w.runtime || '@' || w.runtime_version, w.runtime) AS interpreter
         FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version
         WHERE w.status = 'active' AND v.source_code IS NOT NULL
         """
     )
-    return [row["runtime"] for row in rows]
+    return [row["interpreter"] for row in rows]
 
 
 async def fetch_sources(

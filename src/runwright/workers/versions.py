@@ -22,6 +22,7 @@ from runwright.workers.model import NewVersion, Version, VersionSource
 
 _COLUMNS: Final = """
     v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint,
+    v.runtime_version,
     v.bundle_digest AS digest, coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files,
     v.error, v.message, coalesce(v.author, v.created_by) AS author, v.created_by, v.created_at
 """

@@ -30,7 +30,7 @@ class Shelf:
         )
         self.files = VersionFiles(self.cache, self._digest, emit=self.telemetry)
 
-    async def _digest(self, key: str) -> str | None:
+    async def _digest(self, key: str, _interpreter: str) -> str | None:
         return self.layers.get(key)
 
 

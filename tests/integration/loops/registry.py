@@ -71,7 +71,7 @@ class LocalRegistry:
         with zipfile.ZipFile(packed, "w") as archive:
             for path, content in files.items():
                 archive.writestr(path, content)
-        self._offer(name, f"{name}-{version}-py3-none-any.whl", packed.getvalue())
+        self._offer(name.replace("_", "-"), f"{name}-{version}-py3-none-any.whl", packed.getvalue())
 
     def add_sdist(self, name: str, version: str, setup: str) -> None:
         """Offer a package that has to be built by running its own code."""

@@ -138,7 +138,11 @@ class BuildCluster:
         return await self.workers.create(caller, NewWorker(name="w", runtime=runtime, source_code=HANDLER))
 
     async def deploy(
-        self, worker: Worker, files: Mapping[str, str], import_check: ImportCheck | None = None
+        self,
+        worker: Worker,
+        files: Mapping[str, str],
+        import_check: ImportCheck | None = None,
+        runtime_version: str | None = None,
     ) -> int:
         """Store a bundle as a version to be built, like a deploy."""
         entrypoint = "main.py" if worker.runtime is RuntimeName.PYTHON else "index.js"
@@ -149,8 +153,8 @@ class BuildCluster:
                 version: int = await db.fetchval(
                     """
                     INSERT INTO worker_versions (worker_id, version, entrypoint, status, bundle_digest, created_by,
-                                                 created_at, import_check)
-                    SELECT $1, max(version) + 1, $2, 'building', $3, 'usr_1', $4, $5 FROM worker_versions
+                                                 created_at, import_check, runtime_version)
+                    SELECT $1, max(version) + 1, $2, 'building', $3, 'usr_1', $4, $5, $6 FROM worker_versions
                     WHERE worker_id = $1 RETURNING version
                     """,
                     worker.id,
@@ -158,6 +162,7 @@ class BuildCluster:
                     blob.digest,
                     system_clock(),
                     import_check,
+                    runtime_version,
                 )
         return version
 
@@ -630,6 +635,34 @@ async def test_only_runtimes_of_this_host_are_claimed(cluster: BuildCluster) -> 
     assert await cluster.builds().claim(["nodejs"]) is None
 
 
+async def test_a_version_is_built_for_the_release_line_that_it_has_chosen(
+    cluster: BuildCluster, host: Host
+) -> None:
+    lines = host.runtimes["python"].versions
+    other = next((one.runtime_version for one in lines if not one.preferred), None)
+    if other is None:
+        pytest.skip("this host has one CPython only")
+    cluster.registry.add_wheel("lined", "1.0", "X = 1\n")
+    worker = await cluster.worker()
+    files = {"requirements.txt": "lined"}
+    await cluster.builder().start()  # of the preferred line
+    here = await cluster.deploy(worker, files)
+    _, _, key = await cluster.ended(worker, here)
+    there = await cluster.deploy(worker, files, runtime_version=other)
+    assert await cluster.builds().claim(["python"]) is None, "left to a builder that has it"
+    await cluster.builder(runtimes=(f"python@{other}",)).start()
+    status, error, other_key = await cluster.ended(worker, there)
+    assert (status, error) == ("ready", None)
+    assert key is not None
+    assert other_key is not None
+    layers = [await cluster.builds().layer(one) for one in (key, other_key)]
+    assert [f"cpython-{other}-" in one.platform for one in layers if one is not None] == [False, True]
+    names = {path.name for path in (await cluster.layer_files(other_key)).rglob("*.pyc")}
+    assert names == {f"lined.cpython-{other.replace('.', '')}.pyc"}
+    serving = await cluster.workers.get(worker.tenant_id, worker.id)
+    assert (serving.version, serving.runtime_version) == (there, other)
+
+
 async def test_a_layer_for_interpreters_that_are_gone_is_installed_again(cluster: BuildCluster) -> None:
     cluster.registry.add_wheel("upgraded", "1.0", "")
     worker = await cluster.worker()
@@ -642,23 +675,22 @@ async def test_a_layer_for_interpreters_that_are_gone_is_installed_again(cluster
     woken: list[int] = []
     layers = LayerLookup(
         cluster.db,
-        platforms=frozenset({mine.platform}),
+        platform_of={"python": mine.platform}.get,
         on_building=lambda: woken.append(1),
         emit=cluster.telemetry,
     )
-    assert await layers.digest(key) == mine.digest
-    assert await layers.digest("no such layer") is None
+    assert await layers.digest(key, "python") == mine.digest
+    assert await layers.digest("no such layer", "python") is None
     # As if it had been built before an upgrade.
     await cluster.db.execute("UPDATE layers SET key = 'before', platform = 'cpython-3.1' WHERE key = $1", key)
     await cluster.db.execute("UPDATE worker_versions SET layer_key = 'before' WHERE layer_key = $1", key)
     with pytest.raises(LoadError, match=r"cpython-3\.1"):
-        await layers.digest(
-            "before"
-        )  # built a moment ago: executors on different platforms must not rebuild it in turns
+        # Built a moment ago: executors on different platforms must not rebuild it in turns.
+        await layers.digest("before", "python")
     await cluster.db.execute("UPDATE builds SET ended_at = ended_at - interval '1 hour'")
     revision = await cluster.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
     with pytest.raises(LayerNotReadyError):
-        await layers.digest("before")
+        await layers.digest("before", "python")
     assert woken
     assert await cluster.serving(worker) == version
     status, error, again = await cluster.ended(worker, version)

@@ -53,6 +53,64 @@ async def test_a_line_without_its_end_is_kept_when_the_process_ends(stage: Stage
     assert ("info", "raw") in played.said
 
 
+ENDS = {
+    "python, exit": ("python", "import os, sys", "os._exit(3)"),
+    "python, SIGKILL": ("python", "import os, sys", "os.kill(os.getpid(), 9)"),
+    "python, SIGSEGV": ("python", "import ctypes, sys", "ctypes.string_at(0)"),
+    "python, memory": ("python", "import sys", "bytearray(1 << 30)[:] = bytes(1 << 30)"),
+    "python, timeout": ("python", "import time, sys", "time.sleep(60)"),
+    "python, busy": ("python", "import sys", "while True: pass"),
+    "nodejs, SIGKILL": ("nodejs", "", "process.kill(process.pid, 'SIGKILL')"),
+    "nodejs, abort": ("nodejs", "", "process.abort()"),
+    "nodejs, exit": ("nodejs", "", "process.reallyExit(3)"),
+    "nodejs, busy": ("nodejs", "", "for (;;);"),
+    "deno, SIGKILL": ("deno", "", "process.kill(process.pid, 'SIGKILL'); for (;;);"),
+    "deno, exit": ("deno", "", "Deno.exit(3)"),
+    "shell, SIGKILL": ("shell", "", "kill -9 $$"),
+    "shell, memory": ("shell", "", "head -c 1G /dev/zero | tail"),
+}
+
+
+@pytest.mark.parametrize(("runtime", "before", "end"), ENDS.values(), ids=ENDS)
+async def test_text_that_nothing_flushes_is_kept_however_the_process_ends(
+    stage: Stage, runtime: str, before: str, end: str
+) -> None:
+    source = {
+        "python": f"{before}\ndef handler(input, env):\n    print('one', 2, end=', ')\n"
+        f"    sys.stdout.write('three, ')\n    sys.stdout.buffer.write(b'four')\n    {end}\n",
+        "nodejs": "module.exports = async () => { process.stdout.write('one 2, '); process.stdout.write('three, ');"
+        f" process.stdout.write('four'); {end} }}",
+        "deno": "import process from 'node:process'\nexport default async () => { process.stdout.write('one 2, ');"
+        f" const t = new TextEncoder(); Deno.stdout.writeSync(t.encode('three, four')); {end} }}",
+        "shell": f"printf 'one 2, '; printf 'three, '; printf four; {end}",
+    }[runtime]
+    played = await stage.run(source, runtime=runtime, seconds=3)
+    assert played.outcome.status is OutcomeStatus.FAILED
+    assert ("info", "one 2, three, four") in played.said, (played.said, played.outcome)
+
+
+async def test_print_is_that_of_python(stage: Stage) -> None:
+    source = """
+import io, sys
+class Loud:
+    def __str__(self): return 'loud'
+def handler(input, env):
+    print(); print(1, Loud(), None, sep='-', end='!\\n'); print('a', 'b', sep=None, end=None); print(*'xyz')
+    file = io.StringIO(); print('kept', file=file)
+    print('to stderr', file=sys.stderr)
+    refused = []
+    for options in ({'sep': 1}, {'end': b''}, {'no': 1}):
+        try: print('x', **options)
+        except TypeError as error: refused.append(str(error))
+    return [file.getvalue(), len(refused), refused[:2], print.__name__, print.__module__]
+"""
+    played = await stage.run(source)
+    refused = ["sep must be None or a string, not int", "end must be None or a string, not bytes"]
+    assert played.output == ["kept\n", 3, refused, "print", "builtins"]
+    lines = ["", "1-loud-None!", "a b", "x y z"]
+    assert played.said == [*(("info", line) for line in lines), ("error", "to stderr")]
+
+
 async def test_what_ends_a_shown_line_is_a_line_of_its_own_and_hides_a_secret_that_began_before(
     stage: Stage,
 ) -> None:

@@ -91,6 +91,8 @@ class Applying:
         worker = change.worker
         assert worker.runtime is not None  # noqa: S101  the reader has filled it in
         settings = settings_of(worker)
+        if worker.runtime_version is not None:
+            settings["runtime_version"] = worker.runtime_version
         return self._client.workers.create(
             worker.name, worker.runtime, entrypoint=worker.entrypoint, **settings
         )
@@ -99,6 +101,7 @@ class Applying:
         """Upload the code, wait for its build, and return the version that serves."""
         worker = change.worker
         bundle = pack(change.files.taken)
+        line = worker.runtime_version or "default"
         started = time.monotonic()
         with byte_bar("uploading") if len(bundle) >= _LARGE else nullcontext() as progress:
             version = self._client.workers.deploy(
@@ -106,6 +109,7 @@ class Applying:
                 bundle,
                 wait=0,
                 entrypoint=worker.entrypoint,
+                runtime_version=None if worker.runtime_version == found.runtime_version else line,
                 message=self._message,
                 progress=progress,
             )

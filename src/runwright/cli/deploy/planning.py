@@ -30,6 +30,7 @@ _SETTINGS: Final = (
     "max_concurrency",
 )
 _INVALID: Final = 422
+_KEPT_UNLESS_SET: Final = ("max_processes", "input_schema")
 _SCHEDULE_FIELDS: Final = (
     "cron",
     "timezone",
@@ -87,17 +88,23 @@ def _plan_worker(
         change.differences = list(_differences(files, serving))
         if change.has_code and found.entrypoint != worker.entrypoint:
             change.differences.append(FileDifference(f"entrypoint {worker.entrypoint}", Act.UPDATE))
+        if project.file is None:
+            worker.runtime_version = found.runtime_version
+        if change.has_code and found.runtime_version != worker.runtime_version:
+            line = worker.runtime_version or "default"
+            change.differences.append(FileDifference(f"runtime_version {line}", Act.UPDATE))
     return change
 
 
 def settings_of(worker: ProjectWorker) -> dict[str, Any]:
     """Return the settings of a worker as the API takes them."""
     settings = {name: msgspec.to_builtins(getattr(worker, name)) for name in _SETTINGS}
-    return settings | ({} if worker.input_schema is None else {"input_schema": worker.input_schema})
+    optional = {name: getattr(worker, name) for name in _KEPT_UNLESS_SET}
+    return settings | {name: value for name, value in optional.items() if value is not None}
 
 
 def _settings_on_server(found: "WorkerInfo") -> dict[str, Any]:
-    names = (*_SETTINGS, "input_schema")
+    names = (*_SETTINGS, *_KEPT_UNLESS_SET)
     return {name: msgspec.to_builtins(getattr(found, name, None)) for name in names}
 
 

@@ -63,10 +63,14 @@ class ProjectWorker(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: _Name
     path: _Text = "."
     runtime: Runtime | None = None
+    runtime_version: Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?$")] | None = None
+    """Its release line, such as `3.12`; None: the one that the server prefers."""
     entrypoint: _Text | None = None
     description: str | None = None
     timeout_seconds: _Seconds = 300
     memory_mb: Annotated[int, Meta(ge=64, le=4096)] = 256
+    max_processes: Annotated[int, Meta(ge=32, le=1024)] | None = None
+    """None: as it is on the server, whose default is 128."""
     network: Literal["none", "public"] | AllowedHosts = "public"
     secrets: list[str] = []
     config: dict[str, Any] = {}

@@ -55,7 +55,7 @@ def list_(
 def _columns(now: datetime) -> "Sequence[Column[WorkerInfo]]":
     return (
         Column("NAME", lambda one: one.name, style=lambda _: "bold", flexible=True),
-        Column("RUNTIME", lambda one: one.runtime),
+        Column("RUNTIME", runtime_text),
         Column("VERSION", lambda one: f"v{one.version}", right=True),
         Column("STATUS", lambda one: one.status, style=lambda one: STYLES.get(one.status, "")),
         Column("TIMEOUT", lambda one: duration_text(one.timeout_seconds), right=True),
@@ -82,7 +82,7 @@ def _described(worker: "WorkerInfo") -> str:
     values = {
         "id": worker.id,
         "status": worker.status,
-        "runtime": worker.runtime,
+        "runtime": runtime_text(worker),
         "version": f"v{worker.version}, {worker.entrypoint}",
         "about": worker.description or "",
         "timeout": duration_text(worker.timeout_seconds),
@@ -99,6 +99,11 @@ def _described(worker: "WorkerInfo") -> str:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def runtime_text(worker: "WorkerInfo") -> str:
+    """Return a worker's runtime, with the version that it has chosen."""
+    return " ".join(filter(None, [worker.runtime, worker.runtime_version]))
 
 
 def network_text(network: object) -> str:

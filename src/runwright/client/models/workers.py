@@ -19,6 +19,8 @@ class WorkerInfo(Info, frozen=True, kw_only=True):
     tenant_id: str
     name: str
     runtime: str
+    runtime_version: str | None = None
+    """The release line that it has chosen; None: the one that the server prefers."""
     description: str | None = None
     status: str
     """`active`, `paused` or `deprecated`."""
@@ -31,6 +33,7 @@ class WorkerInfo(Info, frozen=True, kw_only=True):
     max_retries: int
     max_concurrency: int | None = None
     memory_mb: int
+    max_processes: int | None = None
     network: Any = "public"
     input_schema: dict[str, Any] | bool | None = None
     created_by: str
@@ -49,6 +52,7 @@ class VersionInfo(Info, frozen=True, kw_only=True):
     """Whether it is the one that serves."""
     source: str
     entrypoint: str
+    runtime_version: str | None = None
     source_code: str | None = None
     digest: str | None = None
     size_bytes: int | None = None
@@ -144,6 +148,7 @@ class WorkerOptions(TypedDict, total=False):
 
     description: str | None
     entrypoint: str | None
+    runtime_version: str | None
     source_code: str | None
     config: Mapping[str, object]
     secrets: Sequence[str]
@@ -151,6 +156,7 @@ class WorkerOptions(TypedDict, total=False):
     max_retries: int
     max_concurrency: int | None
     memory_mb: int
+    max_processes: int
     network: NetworkAccess
     input_schema: Mapping[str, object] | None
 

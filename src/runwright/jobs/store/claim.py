@@ -5,7 +5,8 @@ and at up to `QUEUE_WINDOW` of their queues, the first of each tenant, then the 
 each continues after a cursor. It claims, in one statement:
 
 - only for an executor whose lease is live;
-- only jobs in state `ready` whose worker is active and whose runtime this executor has;
+- only jobs in state `ready` whose worker is active and whose runtime, in the version that
+  its worker has chosen, this executor has;
 - none of a suspended tenant, and for a tenant with a quota of running jobs no more than that at once,
   enforced by the unique index on (tenant_id, tenant_slot) in the same way as the next:
 - per worker at most `max_concurrency` running at once, enforced by the unique index on
@@ -151,7 +152,8 @@ open_queue AS (
                  CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END
            ) AS most
     FROM worker_queue l
-    JOIN workers w ON w.id = l.worker_id AND w.status = 'active' AND w.runtime = ANY ($5)
+    JOIN workers w ON w.id = l.worker_id AND w.status = 'active'
+         AND coalesce(w.runtime || '@' || w.runtime_version, w.runtime) = ANY ($5)
     JOIN tenant t ON t.tenant_id = l.tenant_id
     LEFT JOIN unnest($6::text[], $7::integer[]) AS f (worker_id, capacity) ON f.worker_id = l.worker_id
     LEFT JOIN LATERAL (

@@ -167,7 +167,8 @@ worker AS (
            CASE WHEN w.input_schema IS NOT NULL THEN w.revision END AS schema_revision,
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
            w.max_concurrency IS NULL AND t.running_jobs IS NULL
-           AND w.runtime = ANY (string_to_array($2, ' ')) AND EXISTS (
+           AND coalesce(w.runtime || '@' || w.runtime_version, w.runtime) = ANY (string_to_array($2, ' '))
+           AND EXISTS (
                SELECT 1 FROM executors e WHERE e.id = $1 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start,
            EXISTS (

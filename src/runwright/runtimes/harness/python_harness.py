@@ -31,6 +31,7 @@ from runwright_streams import (
     level_records,
     mark_threads,
     open_stream,
+    print_whole,
     replace_surrogates,
 )
 from runwright_text import encode_text
@@ -225,6 +226,7 @@ class PythonHarness:
         self._streams = [open_stream(self._log, INFO, 1), open_stream(self._log, ERR, 2)]
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._streams  # type: ignore[misc]
         mark_threads()
+        print_whole()
         self._folder = os.getcwd()
         self._modules = 0
         self._flush_library: Callable[[None], int] | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import contextvars
 import io
 import logging
+import sys
 import threading
 
 from runwright_lines import LineStream
@@ -57,11 +59,13 @@ class RawOutput(io.RawIOBase):
         return job is not None and job != self.log.assignment_id and not self.log.forked
 
     def write(self, data: Any) -> int:
-        """Send whole lines."""
+        """Send it; what ends no line, too, for the process may be killed next."""
         content = bytes(data)
         with self.log.lock:
             if not self.is_stale():
                 self.lines.take(content)
+                if self.lines.waits and not self.holds:
+                    self.lines.show()
         return len(content)
 
     def show(self) -> None:
@@ -79,7 +83,7 @@ class LogBuffer(io.BufferedWriter):
         self.output = raw
 
     def write(self, data: Any) -> int:
-        """Send whole lines."""
+        """Send it."""
         return self.output.write(data)
 
     def flush(self) -> None:
@@ -95,7 +99,7 @@ class LogBuffer(io.BufferedWriter):
 
 
 class LogStream(io.TextIOWrapper):
-    """Replaces sys.stdout or sys.stderr; text is handed on with its newline, or by a flush."""
+    """Replaces sys.stdout or sys.stderr; unbuffered, so that nothing is lost when the process is killed."""
 
     def __init__(self, buffer: LogBuffer) -> None:
         super().__init__(buffer, "utf-8", "runwright", "\n", line_buffering=True)
@@ -106,7 +110,12 @@ class LogStream(io.TextIOWrapper):
 
     def write(self, text: str) -> int:
         """Write text, unless it is of a job that has ended."""
-        return len(text) if self._is_stale() else super().write(text)
+        if self._is_stale():
+            return len(text)
+        written = super().write(text)
+        if text and text[-1] != "\n":
+            self.flush()
+        return written
 
     def close(self) -> None:
         """Do nothing: the next job writes here too."""
@@ -131,6 +140,32 @@ class LogStream(io.TextIOWrapper):
             finally:
                 output.holds = False
             output.lines.finish()
+
+
+def print_whole() -> None:
+    """Let `print` write its arguments and their end at once, as the stream sends what ends no line."""
+    plain = builtins.print
+
+    def write(
+        *values: object,
+        sep: str | None = " ",
+        end: str | None = "\n",
+        file: Any = None,
+        flush: bool = False,
+    ) -> None:
+        stream = sys.stdout if file is None else file
+        texts = {type(sep), type(end)} <= {str, type(None)}
+        if type(stream) is not LogStream or not texts:
+            plain(*values, sep=sep, end=end, file=file, flush=flush)
+            return
+        text = (" " if sep is None else sep).join(map(str, values))
+        stream.write(text + ("\n" if end is None else end))
+        if flush:
+            stream.flush()
+
+    write.__name__ = write.__qualname__ = "print"
+    write.__module__, write.__doc__ = plain.__module__, plain.__doc__
+    builtins.print = write
 
 
 def open_stream(log: LogWriter, level: int, fd: int) -> LogStream:

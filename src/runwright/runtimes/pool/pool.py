@@ -173,9 +173,9 @@ class Pool:
         self._set_idle(sandbox)
         sandbox.load()
 
-    def expect(self, runtime: str) -> None:
-        """Keep sandboxes of this runtime pre-booted: a worker without folders may soon have a job."""
-        self._inventory.note_use(runtime)
+    def expect(self, interpreter: str) -> None:
+        """Keep sandboxes of this interpreter pre-booted: a worker without folders may soon have a job."""
+        self._inventory.note_use(interpreter)
 
     def cancel(self, assignment_id: int) -> None:
         """Cancel an assignment, wherever it is; its outcome follows."""

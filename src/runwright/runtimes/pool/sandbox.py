@@ -118,7 +118,7 @@ class Sandbox:
         try:
             self.process.bind(code, overhead_mb, module)
         except OSError:
-            self.boot_error = "its memory limit could not be set"
+            self.boot_error = "its limits could not be set"
             self.kill(None)
 
     def kill(self, reason: KillReason | None) -> None:

@@ -123,7 +123,13 @@ class SandboxInventory:
         if info is None or not info.ready or code.runtime not in self._host.interpreters:
             reason = info.reason if info is not None and info.reason else "this host does not offer it"
             return f"The runtime {code.runtime} is not available: {reason}"
+        if self._name(code) not in self._host.interpreters:
+            has = ", ".join(one.runtime_version for one in info.versions) or "none to choose"
+            return f"Version {code.runtime_version} of {code.runtime} is not available: this host has {has}"
         return check_entrypoint(code.entrypoint)
+
+    def _name(self, code: WorkerCode) -> str:
+        return self._host.canonical_name(code.interpreter)
 
     def take(self, code: WorkerCode) -> Sandbox | None:
         """Return a sandbox that is bound to this code from now on: a pre-booted or a new one.
@@ -134,9 +140,9 @@ class SandboxInventory:
         sandbox = self.take_prebooted(code)
         most = self._settings.boot_limit * (2 if self._is_newcomer(code.tenant_id) else 1)
         if sandbox is None and len(self._booting) < most:
-            sandbox = self._boot(code.runtime, self._memory_mb(code), code)
+            sandbox = self._boot(self._name(code), self._memory_mb(code), code)
             if not code.folders:
-                self.note_use(code.runtime)
+                self.note_use(code.interpreter)
             if sandbox is not None:
                 self._booting.add(sandbox)
                 self._bind(sandbox, code)
@@ -147,28 +153,28 @@ class SandboxInventory:
 
         The last one of a runtime is kept for a tenant that holds no slot.
         """
-        prebooted = self._prebooted.get(code.runtime, [])
+        prebooted = self._prebooted.get(self._name(code), [])
         kept = 0 if self._is_newcomer(code.tenant_id) else 1
         if len(prebooted) <= kept or code.folders or self._memory_mb(code) != PREBOOTED_MEMORY_MB:
             return None
         sandbox = prebooted.pop()
-        self.note_use(code.runtime)
+        self.note_use(code.interpreter)
         self._bind(sandbox, code)
         return sandbox
 
     def _memory_mb(self, code: WorkerCode) -> int:
-        heap_flag = self._host.interpreters[code.runtime].heap_flag
+        heap_flag = self._host.interpreters[self._name(code)].heap_flag
         return code.memory_mb if heap_flag else PREBOOTED_MEMORY_MB
 
-    def note_use(self, runtime: str) -> None:
-        """Record that a worker of this runtime, without folders, has a job or soon may have one."""
+    def note_use(self, interpreter: str) -> None:
+        """Record that a worker of this interpreter, without folders, has a job or soon may have one."""
         if self._loop is not None:
-            self._last_use[runtime] = self._loop.time()
+            self._last_use[self._host.canonical_name(interpreter)] = self._loop.time()
         self._refill_soon(_REFILL_SECONDS)
 
     def _bind(self, sandbox: Sandbox, code: WorkerCode) -> None:
         module = self._modules.open(code) if self._modules and code.runtime == WASM else None
-        sandbox.bind(code, self._host.interpreters[code.runtime].overhead_mb, module)
+        sandbox.bind(code, self._host.interpreters[self._name(code)].overhead_mb, module)
 
     def ready(self, sandbox: Sandbox) -> None:
         """Record that a sandbox has booted."""
@@ -306,11 +312,12 @@ class SandboxInventory:
             raise
         return sandbox
 
-    def _target(self, runtime: str) -> int:
-        """Return how many pre-booted sandboxes of a runtime to keep."""
+    def _target(self, interpreter: str) -> int:
+        """Return how many pre-booted sandboxes of an interpreter to keep."""
         settings = self._settings
-        if runtime in settings.stocked_on_use and self._loop is not None:
-            last_use = self._last_use.get(runtime)
+        runtime, _, line = interpreter.partition("@")
+        if (line or runtime in settings.stocked_on_use) and self._loop is not None:
+            last_use = self._last_use.get(interpreter)
             if last_use is None or self._loop.time() - last_use > settings.lately_seconds:
                 return 0
         return settings.prebooted.get(runtime, 0)
@@ -325,9 +332,9 @@ class SandboxInventory:
         if not self._term.held():
             self._refill_soon(_LEASE_SECONDS)  # the guard would kill what boots now
             return
-        for runtime in self._settings.prebooted:
-            have = sum(s.runtime == runtime and s.code is None for s in self.sandboxes)
-            if runtime in self._host.interpreters and have < self._target(runtime):
-                booted = self._boot(runtime, PREBOOTED_MEMORY_MB)
+        for interpreter in self._host.interpreters:
+            have = sum(s.runtime == interpreter and s.code is None for s in self.sandboxes)
+            if have < self._target(interpreter):
+                booted = self._boot(interpreter, PREBOOTED_MEMORY_MB)
                 self._refill_soon(_REFILL_SECONDS if booted else _RETRY_SECONDS)
                 return

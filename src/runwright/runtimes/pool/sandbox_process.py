@@ -124,12 +124,14 @@ class SandboxProcess:
             self._signal(signal.SIGCONT)
 
     def bind(self, code: WorkerCode, overhead_mb: int, module: CompiledModule | None) -> None:
-        """Bind to this code, with its network policy and memory limit; OSError if that cannot be set."""
+        """Bind to this code, with its network policy and its limits; OSError if these cannot be set."""
         self.code = code
         self.module = module
         if self.network is not None:
             self.network.serve(code.network)
         self.limits.limit_memory((code.memory_mb + overhead_mb) * 1024 * 1024)
+        if code.max_processes is not None:
+            self.limits.limit_tasks(code.max_processes)
 
     def send_code(self, socket: FrameSocket) -> None:
         """Send the code that the sandbox is bound to."""

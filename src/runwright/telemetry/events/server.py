@@ -10,6 +10,19 @@ class HostProbed(TimedEvent, frozen=True):
     missing: str
 
 
+class RuntimeVersionInstalled(TelemetryEvent, frozen=True):
+    """A further version of a runtime was installed, as the settings ask for."""
+
+    runtime: str
+
+
+class RuntimeVersionMissing(WarningEvent, frozen=True):
+    """A further version of a runtime could not be installed; the server goes on without it."""
+
+    runtime: str
+    error: str
+
+
 class ServerStopping(TelemetryEvent, frozen=True):
     """A signal asked the server to stop."""
 

@@ -157,6 +157,7 @@ def bundled_version(
     *,
     created_by: str,
     now: datetime,
+    runtime_version: str | None,
     check: bool = False,
 ) -> NewVersion:
     """Return a version of a bundle; it is `building` where it needs a layer, or a `check` of its import."""
@@ -165,6 +166,7 @@ def bundled_version(
         worker_id=worker_id,
         version=number,
         entrypoint=examined.entrypoint,
+        runtime_version=runtime_version,
         status=VersionStatus.BUILDING if examined.needs_layer or check else VersionStatus.READY,
         import_check=after if check else None,
         digest=examined.digest,

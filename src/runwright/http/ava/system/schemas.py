@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from runwright.http.ava.envelopes import Time
-from runwright.http.ava.runtimes.routes import RuntimeOut
+from runwright.http.ava.runtimes.routes import RuntimeOut, runtime_out
 from runwright.http.fields import to_out
 from runwright.http.system_report import SystemReport
 
@@ -101,7 +101,7 @@ def system_out(report: SystemReport) -> SystemOut:
             report.isolation,
             missing=[to_out(MissingFeatureOut, one) for one in report.isolation.missing],
         ),
-        runtimes=[to_out(RuntimeOut, one) for one in report.runtimes],
+        runtimes=[runtime_out(one) for one in report.runtimes],
         executors=[to_out(ExecutorOut, one) for one in report.executors],
         queue=to_out(QueueTotalsOut, queue, oldest_due_seconds=max(age, 0.0)),
         database=to_out(DatabaseOut, report.database),

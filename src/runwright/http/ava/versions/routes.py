@@ -18,13 +18,14 @@ from runwright.http.ava.versions.schemas import (
     RollbackIn,
     VersionLogOut,
     VersionOut,
+    chosen_line,
     deploy_fields,
     deployed_out,
     version_number,
     version_out,
 )
 from runwright.http.ava.workers.routes import worker_id_of
-from runwright.http.ava.workers.schemas import WorkerOut, worker_out
+from runwright.http.ava.workers.schemas import WorkerOut, require_version, worker_out
 from runwright.http.request import Request
 from runwright.http.response import Reply
 from runwright.http.routing import Routes
@@ -57,7 +58,7 @@ async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
     """
     query = request.query(DEPLOY_QUERY)
     deployments, worker_id = request.services.deployments, worker_id_of(request)
-    await deployments.require_open(request.tenant_id, worker_id)
+    worker = await deployments.require_open(request.tenant_id, worker_id)
     async with request.edge.uploads.receive(
         request.tenant_id,
         request.headers.get(b"content-type", b""),
@@ -67,9 +68,17 @@ async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
         text_fields=TEXT_FIELDS,
     ) as upload:
         fields = deploy_fields(query, upload.fields)
+        line = chosen_line(fields)
+        require_version(request.services.reports.runtime(worker.runtime.value), line)
         note = DeployNote(message=optional(fields.message), author=optional(fields.author))
         deployed = await deployments.deploy(
-            request.caller, worker_id, upload.file, optional(fields.entrypoint), note, check=query.check
+            request.caller,
+            worker_id,
+            upload.file,
+            optional(fields.entrypoint),
+            note,
+            runtime_version=line,
+            check=query.check,
         )
     wait = max(query.wait, CHECK_SECONDS) if deployed.check_only else query.wait
     version = await request.while_connected(deployments.wait_built(request.tenant_id, deployed.version, wait))

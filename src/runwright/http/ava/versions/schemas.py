@@ -20,6 +20,8 @@ FILE_FIELD: Final = "bundle"
 MESSAGE_LIMIT: Final = 1_000
 AUTHOR_LIMIT: Final = 200
 KINDS: Final = ("application/zip", "application/gzip", "application/x-gzip", "application/x-tar+gzip")
+SERVER_DEFAULT: Final = "default"
+RUNTIME_VERSION: Final = rf"^({SERVER_DEFAULT}|[0-9]{{1,3}}(\.[0-9]{{1,3}})?)$"
 VERSION_PATTERN: Final = "^[1-9][0-9]{0,8}$"
 _IS_VERSION: Final = re.compile(VERSION_PATTERN.rstrip("$") + r"\Z")
 
@@ -30,6 +32,7 @@ _FORM: Final = {
         "properties": {
             FILE_FIELD: {"type": "string", "format": "binary"},
             "entrypoint": {"type": "string", "minLength": 1, "maxLength": ENTRYPOINT_LIMIT},
+            "runtime_version": {"type": "string", "pattern": RUNTIME_VERSION},
             "message": {"type": "string", "minLength": 1, "maxLength": MESSAGE_LIMIT},
             "author": {"type": "string", "minLength": 1, "maxLength": AUTHOR_LIMIT},
         },
@@ -48,6 +51,18 @@ class DeployFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fro
     """The text fields of a form that brings a bundle."""
 
     entrypoint: Entrypoint | UnsetType = UNSET
+    runtime_version: (
+        Annotated[
+            str,
+            Meta(
+                pattern=RUNTIME_VERSION,
+                description="Release line of the runtime that the code runs on, such as `3.12`; `default`:"
+                " the one that the server prefers. Without it the worker's own is kept.",
+                extra_json_schema={"examples": ["3.12"]},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     message: (
         Annotated[
             str,
@@ -113,6 +128,10 @@ class VersionOut(msgspec.Struct, frozen=True, kw_only=True):
     active: Annotated[bool, Meta(description="Whether this is the active version, which attempts run.")]
     source: Annotated[VersionSource, Meta(description="`inline` source code or a deployed `bundle`.")]
     entrypoint: str
+    runtime_version: Annotated[
+        str | None,
+        Meta(description="The release line of its runtime; null: the one that the server prefers."),
+    ]
     source_code: Annotated[str | None, Meta(description="Of an inline version; null in lists.")]
     digest: Annotated[
         str | None,
@@ -177,6 +196,11 @@ def deploy_fields(query: DeployQuery, form: dict[str, str]) -> DeployFields:
         raise InvalidError({name: ["Is given in the query and in the form."] for name in twice})
     in_form = set_fields(_DEPLOY_FORM.from_json(msgspec.json.encode(form)))
     return DeployFields(**{name: value for name, value in (given | in_form).items() if name in TEXT_FIELDS})
+
+
+def chosen_line(fields: DeployFields) -> str | None | UnsetType:
+    """Return the release line that a deploy chooses: None for the one that the server prefers."""
+    return None if fields.runtime_version == SERVER_DEFAULT else fields.runtime_version
 
 
 def version_number(version: str) -> int:

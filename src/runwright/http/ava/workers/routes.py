@@ -17,6 +17,7 @@ from runwright.http.ava.workers.schemas import (
     check_whole_config,
     new_worker,
     require_runtime,
+    require_version,
     worker_changes,
     worker_out,
 )
@@ -54,6 +55,7 @@ async def list_workers(request: Request) -> Page[WorkerOut]:
 async def create_worker(request: Request) -> Data[WorkerOut]:
     services = request.services
     body = await request.body(CREATE_WORKER, {"runtime": require_runtime(services.reports.runtime)})
+    require_version(services.reports.runtime(body.runtime.value), body.runtime_version)
     return Data(worker_out(await services.workers.create(request.caller, new_worker(body))))
 
 
@@ -72,10 +74,12 @@ async def get_worker(request: Request) -> Data[WorkerOut]:
     example={"status": "paused", "config": {"GREETING": None}},
 )
 async def change_worker(request: Request) -> Data[WorkerOut]:
+    services, worker_id = request.services, worker_id_of(request)
     changes = worker_changes(await request.body(CHANGE_WORKER))
-    changed = await request.services.workers.change(
-        request.caller, worker_id_of(request), changes, check=check_whole_config
-    )
+    if isinstance(changes.runtime_version, str):
+        worker = await services.workers.get(request.tenant_id, worker_id)
+        require_version(services.reports.runtime(worker.runtime.value), changes.runtime_version)
+    changed = await services.workers.change(request.caller, worker_id, changes, check=check_whole_config)
     return Data(worker_out(changed))
 
 

@@ -29,7 +29,7 @@ from runwright.http.ava.workers.rules import (
 from runwright.http.fields import storable_text, to_out
 from runwright.http.validation import Problem, Rule, Validator
 from runwright.runtimes.host import RuntimeInfo
-from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerStatus
+from runwright.workers.model import MAX_PROCESSES, NewWorker, RuntimeName, Worker, WorkerChanges, WorkerStatus
 
 Name = Annotated[
     str,
@@ -46,6 +46,15 @@ Entrypoint = Annotated[
         max_length=ENTRYPOINT_LIMIT,
         description="Relative file path within the source; default by runtime: index.js, main.py, main.ts, "
         "main.sh, main.wasm.",
+    ),
+]
+RuntimeVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?$",
+        description="Release line of the runtime, such as `3.12`, `20` or `2`; null: the one that the server "
+        "prefers. `GET /v1/ava/runtimes` lists those that it has.",
+        extra_json_schema={"examples": ["3.12"]},
     ),
 ]
 SourceCode = Annotated[
@@ -82,6 +91,12 @@ MaxConcurrency = Annotated[
 MemoryMb = Annotated[int, Meta(ge=64, le=4096, description="The memory limit of one sandbox.")]
 
 
+MaxProcesses = Annotated[
+    int,
+    Meta(
+        ge=32, le=1024, description="The number of processes and threads that one sandbox may have at once."
+    ),
+]
 Host = Annotated[str, Meta(extra_json_schema={"pattern": HOST})]
 
 
@@ -114,6 +129,7 @@ class WorkerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     name: Name
     runtime: RuntimeName
+    runtime_version: RuntimeVersion | None = None
     description: Description | None = None
     entrypoint: Entrypoint | None = None
     source_code: SourceCode | None = None
@@ -123,6 +139,7 @@ class WorkerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_retries: MaxRetries = 0
     max_concurrency: MaxConcurrency | None = None
     memory_mb: MemoryMb = 256
+    max_processes: MaxProcesses = MAX_PROCESSES
     network: Network = "public"
     input_schema: InputSchema | None = None
 
@@ -136,6 +153,7 @@ class WorkerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     description: Description | None | UnsetType = UNSET
     status: Literal["active", "paused"] | UnsetType = UNSET
     entrypoint: Entrypoint | UnsetType = UNSET
+    runtime_version: RuntimeVersion | None | UnsetType = UNSET
     source_code: SourceCode | UnsetType = UNSET
     config: Config | UnsetType = UNSET
     secrets: Secrets | UnsetType = UNSET
@@ -143,6 +161,7 @@ class WorkerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_retries: MaxRetries | UnsetType = UNSET
     max_concurrency: MaxConcurrency | None | UnsetType = UNSET
     memory_mb: MemoryMb | UnsetType = UNSET
+    max_processes: MaxProcesses | UnsetType = UNSET
     network: Network | UnsetType = UNSET
     input_schema: InputSchema | None | UnsetType = UNSET
 
@@ -171,9 +190,15 @@ class WorkerOut(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     name: str
     runtime: Annotated[RuntimeName, Meta(description="Fixed when the worker is created.")]
+    runtime_version: Annotated[
+        str | None,
+        Meta(description="The release line that it has chosen; null: the one that the server prefers."),
+    ]
     description: str | None
     status: Annotated[WorkerStatus, Meta(description="`paused` and `deprecated` workers accept no new jobs.")]
-    version: Annotated[int, Meta(description="Counts up with each change of source code or entrypoint.")]
+    version: Annotated[
+        int, Meta(description="Counts up with each change of source code, entrypoint or runtime version.")
+    ]
     entrypoint: Annotated[str, Meta(description="The file that holds the handler.")]
     source_code: Annotated[
         str | None,
@@ -187,6 +212,9 @@ class WorkerOut(msgspec.Struct, frozen=True, kw_only=True):
         int | None, Meta(description="The number of its jobs that may run at once; null: no limit.")
     ]
     memory_mb: Annotated[int, Meta(description="The memory limit of one sandbox.")]
+    max_processes: Annotated[
+        int, Meta(description="The number of processes and threads that one sandbox may have at once.")
+    ]
     network: Annotated[Any, Meta(description='`none`, `public` or `{"allow": [hosts]}`.')]
     input_schema: Annotated[
         dict[str, Any] | None, Meta(description="JSON Schema of the input; null: any JSON object.")
@@ -228,6 +256,14 @@ def require_runtime(runtimes: Callable[[str], RuntimeInfo]) -> Callable[[Runtime
             yield "", f"Is not available on this server: {info.reason or 'not installed'}."
 
     return check
+
+
+def require_version(runtime: RuntimeInfo, line: str | None | UnsetType) -> None:
+    """Raise InvalidError where workers of this runtime cannot choose that release line on this server."""
+    lines = [one.runtime_version for one in runtime.versions]
+    if isinstance(line, str) and line not in lines:
+        offered = f"{runtime.name} has {', '.join(lines)}" if lines else f"{runtime.name} has none to choose"
+        raise InvalidError({"runtime_version": [f"Is not available on this server: {offered}."]})
 
 
 def new_worker(body: WorkerIn) -> NewWorker:
