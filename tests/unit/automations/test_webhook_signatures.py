@@ -225,7 +225,9 @@ def test_an_id_that_events_may_share_counts_with_the_body() -> None:
 def test_a_token_that_a_sender_writes_in_utf_8_is_read_as_headers_are_and_as_it_was_meant() -> None:
     token = "pässwörd"
     for spelled in (token, token.encode().decode("latin-1")):
-        assert check(SignatureScheme.GITLAB, {"x-gitlab-token": spelled}, secrets=(token,)).delivery_id is None
+        assert (
+            check(SignatureScheme.GITLAB, {"x-gitlab-token": spelled}, secrets=(token,)).delivery_id is None
+        )
     for wrong in ("passwort", token + "x", "\xff", "пароль"):
         with pytest.raises(BadSignatureError):
             check(SignatureScheme.GITLAB, {"x-gitlab-token": wrong}, secrets=(token,))
