@@ -17,7 +17,7 @@ class RuntimeVersionInstalled(TelemetryEvent, frozen=True):
 
 
 class RuntimeVersionMissing(WarningEvent, frozen=True):
-    """A further version of a runtime could not be installed; the server goes on without it."""
+    """A further version of a runtime could not be installed; the server starts without it."""
 
     runtime: str
     error: str
