@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -65,8 +66,8 @@ class ResourceLimits(Protocol):
     def out_of_memory(self) -> bool:
         """Return whether a process was killed because the tree was out of memory."""
 
-    def settle(self) -> None:
-        """Record the current processes: the sandbox has booted and no user code has run."""
+    def settle(self, harness: int) -> None:
+        """Record the current processes: the sandbox has booted, this harness, and no user code has run."""
 
     def unchanged(self) -> bool:
         """Return whether there surely is what was there when `settle` was called, and nothing more; cheap."""
@@ -97,7 +98,9 @@ class CgroupLimits:
         self._on_exceeded: Callable[[str], None] | None = None
         self._tasks = 0
         self._processes: frozenset[int] = frozenset()
-        self._single_threaded = False
+        self._harness = 0
+        self._harness_tasks = 0
+        self._others_single = False
         self._born_inside = False
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
@@ -140,15 +143,19 @@ class CgroupLimits:
     def out_of_memory(self) -> bool:
         return self._group.oom_kills() > 0
 
-    def settle(self) -> None:
+    def settle(self, harness: int) -> None:
         self._tasks = self._group.tasks()
         self._processes = frozenset(self._group.processes())
-        self._single_threaded = self._tasks == len(self._processes)
+        self._harness, self._harness_tasks = harness, _tasks(harness)
+        self._others_single = self._tasks - self._harness_tasks == len(self._processes) - 1
 
     def unchanged(self) -> bool:
-        # The processes of after boot end with the sandbox only. Where each has one thread, none of what was
-        # counted can be gone, so nothing else can hide behind the same number.
-        return self._single_threaded and self._group.tasks() <= self._tasks
+        # The processes of after boot end with the sandbox only. Where each but the harness has one thread,
+        # and the harness has as many as after boot, none of what was counted can be gone, so nothing else
+        # can hide behind the same number.
+        if not self._others_single or self._group.tasks() > self._tasks:
+            return False
+        return self._harness_tasks == 1 or _tasks(self._harness) >= self._harness_tasks
 
     def leftovers(self) -> str | None:
         if self.unchanged():
@@ -220,7 +227,7 @@ class WatchedLimits:
     def out_of_memory(self) -> bool:
         return self._exceeded
 
-    def settle(self) -> None:
+    def settle(self, harness: int) -> None:  # noqa: ARG002  its threads are no proof without a cgroup
         self._settled = frozenset(self._find_processes())
         self._tasks = sum(map(_tasks, self._settled))
 
@@ -313,7 +320,7 @@ def descendants(root: int) -> list[int]:
 def _tasks(pid: int) -> int:
     """Return the number of threads of a process."""
     try:
-        return Path(f"/proc/{pid}").joinpath("task").stat().st_nlink - 2
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116  on the path of every job
     except OSError:
         return 0
 

@@ -19,7 +19,7 @@ from runwright.jobs.store.claim import promote_due
 from runwright.tenants.idempotency import Idempotency
 from runwright.tenants.quotas import Quota
 from runwright.workers.model import WorkerChanges
-from tests.integration.jobs.world import World
+from tests.integration.jobs.world import EXECUTOR, World
 
 ALL = JobFilter()
 RETRY_STEP = STEP_JOBS[BulkAction.RETRY]
@@ -77,6 +77,7 @@ async def test_cancel_ends_queued_jobs_and_asks_running_ones(world: World, bulk:
     started = await bulk.start(world.caller(), BulkAction.CANCEL, JobFilter(worker_id=worker.id))
     assert (started.status, started.matched, started.done) == (BulkStatus.RUNNING, len(jobs), 0)
     await carry_out(world)
+    assert f"test cancel {EXECUTOR}" in world.sent
     ended = await bulk.get("ten_a", started.id)
     assert (ended.status, ended.matched, ended.done) == (BulkStatus.COMPLETED, len(jobs), len(jobs))
     for job in await all_jobs(world):
@@ -101,11 +102,15 @@ async def test_retry_retries_each_failed_job_once_however_often_it_is_asked(
     world: World, bulk: BulkOperations
 ) -> None:
     old = await failed_jobs(world, RETRY_STEP + 3)
+    notified: list[object] = []
+    world.notifications.on_ready(notified.append)
     for expected in (len(old), 0):
         world.forward(1)
         started = await bulk.start(world.caller(), BulkAction.RETRY, JobFilter())
         assert started.matched == expected
+        notified.clear()
         await carry_out(world)
+        assert len(notified) == -(-expected // RETRY_STEP), "once for each step that made jobs"
         assert (await bulk.get("ten_a", started.id)).done == expected
     repeats = [job for job in await all_jobs(world) if job.retry_of]
     assert Counter(job.retry_of for job in repeats) == Counter(job.id for job in old)

@@ -14,7 +14,7 @@ import pytest
 from runwright.automations.dispatch import POSTPONED
 from runwright.automations.model import Run, RunStatus
 from runwright.bulk.model import BulkAction, BulkStatus
-from runwright.bulk.service import BulkOperations, BulkSteps
+from runwright.bulk.service import TRIES, BulkOperations, BulkSteps
 from runwright.core.clock import system_clock
 from runwright.core.ids import new_id
 from runwright.core.job_state import JobStatus
@@ -45,15 +45,22 @@ SECONDS = 60.0
 
 
 async def refuse(db: Pool, event: str, table: str, when: str, code: str) -> None:
-    """Let an insert, update or delete of certain rows of a table fail."""
+    """Let an insert, update or delete of certain rows of a table fail; `refusals` counts how often."""
+    await db.execute("CREATE SEQUENCE IF NOT EXISTS refused")
     await db.execute(
         f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"
+        f" $$ BEGIN PERFORM nextval('refused'); RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"
     )
     await db.execute(
         f"CREATE TRIGGER refused BEFORE {event} ON {table} FOR EACH ROW WHEN ({when})"
         " EXECUTE FUNCTION refuse()"
     )
+
+
+async def refusals(db: Pool) -> int:
+    """Return how often a row was refused, also where that was rolled back."""
+    count: int = await db.fetchval("SELECT last_value FROM refused WHERE is_called")
+    return count
 
 
 async def heal(db: Pool, table: str) -> None:
@@ -212,19 +219,25 @@ async def failed_jobs(world: JobWorld, count: int) -> Sequence[str]:
     return ids
 
 
-@pytest.mark.parametrize("code", [INVALID, BROKEN])
-async def test_a_job_that_a_bulk_operation_cannot_retry(database: Pool, code: str) -> None:
+@pytest.mark.parametrize(("code", "tries"), [(INVALID, 1), (BROKEN, TRIES)])
+async def test_jobs_that_a_bulk_operation_cannot_retry(database: Pool, code: str, tries: int) -> None:
+    """Each counts as failed, alone: at once if it is at fault, after a few tries if it need not be."""
     world = JobWorld(database)
     bulk = BulkOperations(database, clock=world.clock)
     ids = await failed_jobs(world, 6)
-    await refuse(database, "INSERT", "job_retries", f"NEW.job_id = '{ids[3]}'", code)
+    bad = (ids[2], ids[0])  # neither is the first of a pair: they are visited from the last one on
+    await refuse(database, "INSERT", "job_retries", f"NEW.job_id IN {bad}", code)
     started = await bulk.start(world.caller(), BulkAction.RETRY, JobFilter())
     steps = BulkSteps(database, clock=world.clock, notifications=world.notifications)
+    notified: list[datetime | None] = []
+    world.notifications.on_ready(notified.append)
     while await steps.step():
         pass
     ended = await bulk.get("ten_a", started.id)
-    assert (ended.status, ended.done, ended.failed) == (BulkStatus.COMPLETED, 5, 1)
-    assert ids[3] in (ended.error or "")
+    assert (ended.status, ended.done, ended.failed) == (BulkStatus.COMPLETED, 4, 2)
+    assert ids[0] in (ended.error or "")
+    assert await refusals(database) == 1 + len(bad) * tries
+    assert len(notified) == ended.done, "once for each step, here of one job"
     world.notifications.stop()
 
 

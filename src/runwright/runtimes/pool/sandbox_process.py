@@ -95,7 +95,7 @@ class SandboxProcess:
 
     def settle(self) -> None:
         """Record what there is after boot, before any user code runs."""
-        self.limits.settle()
+        self.limits.settle(self.harness_pid)
         self._threads = HarnessThreads(self.harness_pid)
 
     def job_ended(self) -> str | None:
