@@ -11,9 +11,10 @@ import pytest
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.model import OutcomeStatus
 from runwright.sandbox.bubblewrap import find_setpriv
-from runwright.sandbox.cgroups import instance_name
-from runwright.sandbox.resource_limits import start_time
+from runwright.sandbox.cgroups import instance_name, open_cgroups
+from runwright.sandbox.resource_limits import LEFTOVER_PROCESSES, CgroupLimits, start_time
 from tests.integration.conftest import MakeStage, Stage, groups_named
+from tests.waiting import until
 
 TRY = """
 def attempt(what):
@@ -239,3 +240,44 @@ async def test_two_pools_of_one_process_do_not_touch_each_other(make_stage: Make
     await second.pool.stop()
     assert (await first.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
     assert first.pool.stats().booted == 1
+
+
+SWAPS = """
+import os, sys, threading
+ends = threading.Event()
+thread = threading.Thread(target=ends.wait)
+thread.start()
+print("up", flush=True)
+sys.stdin.readline()
+ends.set()
+thread.join()
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+print("swapped", flush=True)
+os.wait()
+"""
+"""Ends a thread that was there from the start, and has a child in its place."""
+
+
+def test_a_process_in_the_place_of_a_thread_is_found(host: Host) -> None:
+    """The group counts as many tasks as before, as a harness with several threads could arrange."""
+    if not host.cgroup_version:
+        pytest.skip("this host has no cgroups to use")
+    groups = open_cgroups()
+    assert groups is not None
+    limits = CgroupLimits(group := groups.create())
+    command = [sys.executable, "-c", SWAPS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        limits.adopt(process.pid)
+        limits.settle(process.pid)
+        assert (group.tasks(), limits.unchanged(), limits.leftovers()) == (2, True, None)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"swapped\n"
+        until(group.tasks, lambda tasks: tasks == 2)  # the kernel takes its time with a thread that is joined
+        assert (group.tasks(), limits.unchanged(), limits.leftovers()) == (2, False, LEFTOVER_PROCESSES)
+    groups.close()
