@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 
 from runwright.core.job_state import JobStatus
 from runwright.core.paging import PageRequest
+from runwright.db.batching import retry_transient
 from runwright.db.pool import Pool
 from runwright.handler_calls import service as handler_calls
 from runwright.handler_calls import store as children
@@ -319,6 +321,46 @@ async def test_many_calls_are_answered_later_and_not_refused(
     began = loop.time()
     assert [await handlers.get(attempt, "k") for _ in range(12)] == [None] * 12
     assert loop.time() - began >= 0.19
+
+
+async def test_each_call_is_counted_once(handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler_calls, "CALLS_PER_SECOND", 1e-9)
+    attempt = await handlers.run(await handlers.world.worker())
+    for _ in range(3):
+        await handlers.get(attempt, "k")
+    assert attempt.calls is not None
+    assert round(attempt.calls.tokens, 3) == handler_calls.CALLS_AT_ONCE - 3
+
+
+async def test_a_call_is_tried_again_for_half_of_its_time_unless_it_expects_a_value(
+    handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    async def noted(send: Callable[[], Awaitable[object]], *, seconds: float) -> object:
+        given.append(seconds)
+        return await retry_transient(send, seconds=seconds)
+
+    monkeypatch.setattr(handler_calls, "retry_transient", noted)
+    worker = await handlers.world.worker()
+    attempt = await handlers.run(worker)
+    assert await handlers.set(attempt, "k", 1) is True
+    assert await handlers.get(attempt, "k") == 1
+    assert isinstance(await handlers.start(attempt, worker.id), str)
+    assert await handlers.set(attempt, "k", 2, expect=1) is True
+    assert given == [handler_calls.CALL_SECONDS / 2] * 3
+
+
+async def test_the_quotas_of_a_bounded_number_of_tenants_are_kept(
+    handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler_calls, "_MOST_TENANTS", 2)
+    kept = []
+    for tenant in ("ten_a", "ten_b", "ten_c"):
+        worker = await handlers.world.worker(tenant)
+        assert isinstance(await handlers.start(await handlers.run(worker), worker.id), str)
+        kept.append(len(handlers.service._queued_jobs))  # noqa: SLF001
+    assert kept == [1, 2, 1]
 
 
 async def test_progress_is_that_of_the_attempt_that_runs_and_goes_with_its_job(handlers: Handlers) -> None:
