@@ -8,13 +8,16 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from functools import cache
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec import inspect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from runwright.core.errors import UnavailableError
+from runwright.core.struct_fields import inspect_fields
 from runwright.core.turns import Turns, in_turns
 
 T = TypeVar("T")
@@ -35,6 +38,18 @@ PART_BYTES: Final = 64 * 1024
 _MARK: Final = msgspec.Raw(b'"%b"' % secrets.token_hex(16).encode())
 """In place of a list, which no user can write."""
 
+_ROWS: Final = (msgspec.Struct, msgspec.Raw)
+_PLAIN: Final = (
+    inspect.StrType,
+    inspect.IntType,
+    inspect.FloatType,
+    inspect.BoolType,
+    inspect.NoneType,
+    inspect.DateTimeType,
+    inspect.EnumType,
+    inspect.LiteralType,
+    inspect.RawType,
+)
 _encode: Final = msgspec.json.Encoder().encode
 _EXTRA_HEADERS: Final = "response_headers"
 
@@ -162,13 +177,28 @@ def _has_rows(result: object) -> bool:
     """Return whether a result has a list of structs, or of encoded ones."""
     if not isinstance(result, msgspec.Struct):
         return False
-    for value in msgspec.structs.astuple(result):
+    for name in _inner_fields(type(result)):
+        value = getattr(result, name)
         if isinstance(value, list):
-            if value and isinstance(value[0], msgspec.Struct | msgspec.Raw):
+            if value and isinstance(value[0], _ROWS):
                 return True
         elif isinstance(value, msgspec.Struct) and _has_rows(value):
             return True
     return False
+
+
+@cache
+def _inner_fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the fields of a struct that may hold a list or a struct; of most responses one or two."""
+    return tuple(field.name for field in inspect_fields(kind) if not _is_plain(field.type))
+
+
+def _is_plain(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _is_plain(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return all(map(_is_plain, kind.types))
+    return isinstance(kind, _PLAIN)
 
 
 def is_held_whole(response: Response) -> bool:
