@@ -27,6 +27,8 @@ export default defineConfig(({ mode }) => {
       modulePreload: { polyfill: false },
       reportCompressedSize: false,
       chunkSizeWarningLimit: 1_000,
+      // Parts that several pages share come as one file: a browser has six connections, and each file costs a slow machine milliseconds.
+      rolldownOptions: { output: { codeSplitting: { groups: [{ name: "parts", test: /\/src\/(lib|ui)\//, minShareCount: 4 }] } } },
     },
   };
 });

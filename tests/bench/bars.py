@@ -48,8 +48,8 @@ MEMORY_MIB: Final = (160.0, 120.0)
 DOUBLE: Final = 2.0
 LISTING_MS: Final = (10.0, 5.0)
 INTERACTIVE_MS: Final = 1000.0
-FRAME_MS: Final = 17.0
-"""Sixty frames a second."""
+OWN_MS: Final = {"first": 8.0, "aim": 4.0}
+"""What a page may take of the 16.7 ms of a frame for its scripts, styles and layout; the browser has to draw, too."""
 
 TICK_LATENESS_MS: Final = 1000.0
 IDLE_CORES: Final = 0.2
@@ -175,11 +175,13 @@ def _memory(results: Results) -> Iterator[Bar]:
 
 def _dashboard(results: Results) -> Iterator[Bar]:
     for one in results.dashboard:
-        yield _at_most(
-            f"{dashboard.ANSWERS}, p99", "first", one[dashboard.ANSWERS].p99_ms, INTERACTIVE_MS, "ms"
-        )
+        for name in (dashboard.ANSWERS, dashboard.FIRST_ANSWERS):
+            yield _at_most(f"{name}, p99", "first", one.times[name].p99_ms, INTERACTIVE_MS, "ms")
         for name in (dashboard.DOWN, dashboard.UP):
-            yield _at_most(f"{name}, p50", "first", one[name].p50_ms, FRAME_MS, "ms")
+            yield _at_most(f"{name}, p50", "first", one.times[name].p50_ms, dashboard.FRAME_MS, "ms")
+            own = dashboard.OWN.format(name)
+            for level, bar in OWN_MS.items():
+                yield _at_most(f"{own}, p99", level, one.times[own].p99_ms, bar, "ms")
 
 
 def _listing(results: Results) -> Iterator[Bar]:

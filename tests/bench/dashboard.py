@@ -2,18 +2,21 @@
 
 It answers when a key opens the palette: from the moment that the address is opened, with the browser's cache of a
 second visit. The list scrolls down fast enough that it reads page after page, and back to its top, through rows it has.
+A frame lasts from one to the next; what it costs the page itself is measured apart from what it costs the browser
+(`frames.py`), since a machine without a graphics card draws by its processor.
 """
 
 import shutil
 from pathlib import Path
 from typing import Final
 
-from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from tests.bench.frames import CATEGORIES, frame_costs
 from tests.bench.listing import fill_jobs
 from tests.bench.postgres import postgres_running
 from tests.bench.process import ChildError
-from tests.bench.result import Latency
+from tests.bench.result import Dashboard, Latency
 from tests.bench.server import make_worker, serving
 
 JOBS: Final = 100_000
@@ -21,9 +24,16 @@ WORKERS: Final = 20
 LOADS: Final = 10
 SCROLLED_FRAMES: Final = 600
 ANSWERS: Final = "the overview answers a key"
+FIRST_ANSWERS: Final = "the same with nothing in the browser's cache"
 DOWN: Final = "a frame while it scrolls down, reading on"
 UP: Final = "a frame while it scrolls back"
+OWN: Final = "{}: scripts, styles and layout"
+WHOLE: Final = "{}: the main thread"
+RASTER: Final = "{}: the rasterizers"
 PIXELS_A_FRAME: Final = 60
+FRAME_MS: Final = 17.0
+"""Sixty frames a second."""
+
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 _ROWS_AT: Final = """
@@ -60,8 +70,8 @@ _SCROLL: Final = """async ([frames, pixels]) => {
 }"""
 
 
-async def measure_dashboard(folder: Path) -> dict[str, Latency]:
-    """Open the list of jobs ten times, then scroll it."""
+async def measure_dashboard(folder: Path) -> Dashboard:
+    """Open the overview and the list of jobs ten times each, then scroll the list."""
     program = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if program is None:
         raise ChildError(f"there is none of {', '.join(_BROWSERS)}")
@@ -74,28 +84,57 @@ async def measure_dashboard(folder: Path) -> dict[str, Latency]:
             await fill_jobs(dsn, [make_worker(connection) for _ in range(WORKERS)], JOBS)
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         url = f"http://{server.address.host}:{server.address.port}"
-        context = await browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
-        await context.add_init_script(_ROWS_AT)
-        await context.request.post("/v1/session", headers=server.address.headers, data={})
-        measured = await _measure(context)
+        first = [await _first_answer(browser, url, server.address.headers) for _ in range(LOADS)]
+        context = await _signed_in(browser, url, server.address.headers)
+        measured = await _measure(browser, context)
         await browser.close()
+    measured.times[FIRST_ANSWERS] = Latency.of(first)
     return measured
 
 
-async def _measure(context: BrowserContext) -> dict[str, Latency]:
+async def _signed_in(browser: Browser, url: str, headers: dict[str, str]) -> BrowserContext:
+    context = await browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
+    await context.add_init_script(_ROWS_AT)
+    await context.request.post("/v1/session", headers=headers, data={})
+    return context
+
+
+async def _first_answer(browser: Browser, url: str, headers: dict[str, str]) -> float:
+    """Return how long a browser waits that was never here."""
+    context = await _signed_in(browser, url, headers)
+    seconds = await _answer(await context.new_page())
+    await context.close()
+    return seconds
+
+
+async def _answer(page: Page) -> float:
+    await page.goto("/", wait_until="commit")
+    milliseconds: float = await page.evaluate(_ANSWERS)
+    return milliseconds / 1000
+
+
+async def _measure(browser: Browser, context: BrowserContext) -> Dashboard:
     page = await context.new_page()
-    answers, loads = [], []
-    for _ in range(LOADS):
-        await page.goto("/", wait_until="commit")
-        answers.append(await page.evaluate(_ANSWERS) / 1000)
+    answers = [await _answer(page) for _ in range(LOADS + 1)]
+    loads = []
     for _ in range(LOADS):
         await page.goto("/jobs")
         loads.append(await page.evaluate(_ROWS_ARE_THERE) / 1000)
-    down = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, PIXELS_A_FRAME])
-    up = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, -PIXELS_A_FRAME])
-    return {
-        ANSWERS: Latency.of(answers),
-        "the list of jobs is there": Latency.of(loads),
-        DOWN: Latency.of(down),
-        UP: Latency.of(up),
-    }
+    measured = Dashboard(
+        times={ANSWERS: Latency.of(answers[1:]), "the list of jobs is there": Latency.of(loads)},
+        late_percent={},
+    )
+    for name, pixels in ((DOWN, PIXELS_A_FRAME), (UP, -PIXELS_A_FRAME)):
+        await _scroll(browser, page, measured, name, pixels)
+    return measured
+
+
+async def _scroll(browser: Browser, page: Page, measured: Dashboard, name: str, pixels: int) -> None:
+    await browser.start_tracing(page=page, categories=CATEGORIES)
+    gaps = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, pixels])
+    costs = frame_costs(await browser.stop_tracing())
+    measured.late_percent[name] = 100 * sum(gap > FRAME_MS / 1000 for gap in gaps) / len(gaps)
+    measured.times[name] = Latency.of(gaps)
+    measured.times[OWN.format(name)] = Latency.of(costs.own)
+    measured.times[WHOLE.format(name)] = Latency.of(costs.whole)
+    measured.times[RASTER.format(name)] = Latency.of([costs.raster])

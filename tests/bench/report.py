@@ -47,7 +47,9 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     for listing in results.listing:
         yield from _latency_table("Reading", listing)
     for dashboard in results.dashboard:
-        yield from _latency_table("The dashboard, 100,000 jobs stored", dashboard)
+        yield from _latency_table("The dashboard, 100,000 jobs stored", dashboard.times)
+        late = [(name, f"{percent:.1f}") for name, percent in dashboard.late_percent.items()]
+        yield from _table("Frames that came late", ("scroll", "%"), late)
     for ticks in results.schedules:
         what = f"{ticks.schedules:,} schedules at one instant, {ticks.minutes} minutes"
         yield from _latency_table("Lateness of ticks", {what: ticks.lateness})

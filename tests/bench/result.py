@@ -43,6 +43,13 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
+    """The pages in a browser; `late_percent`: of the frames of each scroll, how many came after more than 17 ms."""
+
+    times: dict[str, Latency]
+    late_percent: dict[str, float]
+
+
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Proportional set size of a tree of processes, and its parts by process name."""
 

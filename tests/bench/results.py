@@ -14,6 +14,7 @@ from tests.bench.result import (
     Bulk,
     Claimers,
     CommandTimes,
+    Dashboard,
     Ingress,
     Latency,
     Memory,
@@ -60,7 +61,7 @@ class Results(msgspec.Struct, kw_only=True):
     cold: list[dict[str, Latency]] = []
     memory: list[dict[str, Memory]] = []
     listing: list[dict[str, Latency]] = []
-    dashboard: list[dict[str, Latency]] = []
+    dashboard: list[Dashboard] = []
     schedules: list[Ticks] = []
     webhooks: list[Webhooks] = []
     agents: list[Agents] = []

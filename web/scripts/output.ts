@@ -15,6 +15,12 @@ import { pageFolders } from "./pages.ts";
 
 const FIRST_PAGE_BYTES = 250 * 1024;
 const FIRST_FONTS = /-latin-wght-.*woff2$/;
+/** What is loaded after the entry on the way to the first page: the overview, and its charts. */
+const FIRST_MODULES = /\/pages\/overview\/Overview\.svelte$|\/uplot\//;
+/** It is on every page, so it is asked for before the styles name it. */
+const PRELOADED_FONT = /inter-latin-wght-.*woff2$/;
+/** The links to the styles of parts, and after them to those of elements: these come first, so that parts can differ. */
+const STYLES = /(<link [^>]*parts-[^>]*\.css">)(\s*)(<link [^>]*index-[^>]*\.css">)/;
 const SMALLEST_COMPRESSED = 1024;
 const COMPRESSED = new Set([".css", ".html", ".js", ".json", ".svg"]);
 const SERVED = new Set([...COMPRESSED, ".png", ".woff2"]);
@@ -35,6 +41,15 @@ export function output(): Plugin {
     configResolved(resolved) {
       config = resolved;
     },
+    transformIndexHtml: {
+      order: "post",
+      handler: (html, { bundle }) => ({
+        html: html.replace(STYLES, "$3$2$1"),
+        tags: Object.keys(bundle ?? {})
+          .filter((name) => PRELOADED_FONT.test(name))
+          .map((name) => ({ tag: "link", injectTo: "head", attrs: { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href: `./${name}` } })),
+      }),
+    },
     generateBundle(_, bundle) {
       const add = (name: string) => {
         const chunk = bundle[name];
@@ -43,7 +58,9 @@ export function output(): Plugin {
         for (const style of chunk.viteMetadata?.importedCss ?? []) first.add(style);
         chunk.imports.forEach(add);
       };
-      for (const [name, chunk] of Object.entries(bundle)) if (chunk.type === "chunk" && chunk.isEntry) add(name);
+      for (const [name, chunk] of Object.entries(bundle)) {
+        if (chunk.type === "chunk" && (chunk.isEntry || chunk.moduleIds.some((id) => FIRST_MODULES.test(id)))) add(name);
+      }
       for (const name of Object.keys(bundle)) if (FIRST_FONTS.test(name)) first.add(name);
     },
     closeBundle() {

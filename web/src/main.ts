@@ -9,8 +9,11 @@ import { preferences } from "./lib/preferences.svelte.ts";
 import { session } from "./lib/session.svelte.ts";
 
 preferences.apply();
+const first = findPage(location.pathname.slice(BASE.length) || "/")?.page;
 // A page that needs no session asks for none.
-if (!findPage(location.pathname.slice(BASE.length) || "/")?.page.open) void session.start();
+if (!first?.open) void session.start();
+// It is loaded while the server is asked who is signed in; where that fails, its place on the page says so.
+first?.load().catch(() => {});
 
 const target = document.getElementById("app");
 if (target) mount(App, { target });

@@ -48,9 +48,10 @@ async def list_shares(db: Database, tenant_id: str, job_id: JobId, *, now: datet
 async def count_shares(db: PoolConnection, tenant_id: str, *, now: datetime, bound: int) -> int:
     """Return how many shares of a tenant have not ended, at most `bound`."""
     count: int = await db.fetchval(
-        """
+        f"""
         SELECT count(*) FROM (
-            SELECT FROM job_shares WHERE tenant_id = $1 AND expires_at > $2 LIMIT $3
+            SELECT FROM job_shares s
+            WHERE s.tenant_id = $1 AND s.expires_at > $2 AND {KEY_ACTIVE} LIMIT $3
         ) AS bounded
         """,
         tenant_id,
@@ -77,9 +78,12 @@ async def delete_share(
 
 
 async def is_sharing_allowed(db: Database | PoolConnection, tenant_id: str, *, lock: bool = False) -> bool:
-    """Return whether a tenant allows shares; `lock` keeps that so until the transaction ends."""
+    """Return whether a tenant allows shares.
+
+    `lock` keeps that so until the transaction ends, and others who lock it wait until then.
+    """
     allowed = await db.fetchval(
-        "SELECT job_sharing FROM tenants WHERE id = $1" + (" FOR SHARE" if lock else ""), tenant_id
+        "SELECT job_sharing FROM tenants WHERE id = $1" + (" FOR NO KEY UPDATE" if lock else ""), tenant_id
     )
     return bool(allowed)
 

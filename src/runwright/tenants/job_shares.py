@@ -72,6 +72,7 @@ class JobShares:
         )
         text = new_share_text()
         async with self._db.acquire() as db, db.transaction():
+            # Those of one tenant are counted one after another.
             if not await store.is_sharing_allowed(db, caller.tenant_id, lock=True):
                 raise ForbiddenError(_NOT_ALLOWED)
             count = await store.count_shares(db, caller.tenant_id, now=now, bound=MOST_SHARES)

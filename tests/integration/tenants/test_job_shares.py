@@ -1,11 +1,15 @@
 """Shares end in time, with their key's text and with the platform key; they are bounded and leave nothing behind."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from msgspec import UNSET
 
-from runwright.core.errors import QuotaError, RateLimitedError, UnauthenticatedError
+from runwright.core.errors import ForbiddenError, QuotaError, RateLimitedError, UnauthenticatedError
 from runwright.core.ids import JobId
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
@@ -16,6 +20,7 @@ from runwright.tenants.job_share_store import prune_shares
 from runwright.tenants.job_shares import JobShares
 from runwright.tenants.model import PLATFORM_KEY_ID, KeyCreate
 from tests.integration.tenants.conftest import Time
+from tests.waiting import PATIENCE_SECONDS
 
 OPERATOR = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, PLATFORM_KEY_ID, by_platform=True)
 JOB = JobId("job_01jd9x3v7m0000000000000000")
@@ -93,3 +98,84 @@ async def test_visitors_have_a_rate_of_their_own(shares: JobShares) -> None:
     _, other = await shares.create(OPERATOR, JOB, seconds=60)
     assert await visits_until_limited(shares, text) >= 60
     await shares.visit(other, None)
+
+
+async def test_shares_of_keys_that_have_ended_do_not_count(
+    shares: JobShares, database: Pool, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_shares_module, "MOST_SHARES", 1)
+    ends = KeyCreate(
+        tenant_id="ten_1", role=Role.TENANT_SYSTEM_ADMIN, expires_at=time.now + timedelta(seconds=60)
+    )
+    key, _ = await ApiKeys(database, clock=time).create(OPERATOR, ends)
+    await shares.create(Caller("ten_1", "usr_1", key.role, key.id), JOB, seconds=3600)
+    time.pass_by(timedelta(seconds=60))
+    await shares.create(OPERATOR, JOB, seconds=3600)
+    with pytest.raises(QuotaError):
+        await shares.create(OPERATOR, JOB, seconds=3600)
+
+
+@asynccontextmanager
+async def tenant_held(database: Pool) -> AsyncIterator[None]:
+    """Hold the row of the tenant, so that others wait for it."""
+    async with database.acquire() as db, db.transaction():
+        await db.execute("SELECT FROM tenants WHERE id = 'ten_1' FOR UPDATE")
+        yield
+
+
+async def until_waiting(database: Pool, count: int) -> list[int]:
+    """Wait until so many connections wait for a row; return their process ids."""
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(found := await database.fetch(waiting)) < count:  # noqa: ASYNC110  a lock notifies nobody
+            await asyncio.sleep(0.01)
+    return [row["pid"] for row in found]
+
+
+async def test_those_who_share_at_once_are_counted_one_after_another(
+    shares: JobShares, database: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_shares_module, "MOST_SHARES", 2)
+    async with tenant_held(database):
+        at_once = [asyncio.create_task(shares.create(OPERATOR, JOB, seconds=60)) for _ in range(4)]
+        await until_waiting(database, 4)
+    ended = await asyncio.gather(*at_once, return_exceptions=True)
+    assert [type(one) for one in ended if isinstance(one, Exception)] == [QuotaError] * 2
+    assert len(await shares.list("ten_1", JOB)) == 2
+
+
+async def test_forbidding_waits_for_a_share_that_is_being_made_and_ends_it(
+    shares: JobShares, database: Pool
+) -> None:
+    async with tenant_held(database):
+        made = asyncio.create_task(shares.create(OPERATOR, JOB, seconds=60))
+        await until_waiting(database, 1)
+        forbidden = asyncio.create_task(shares.set_allowed(OPERATOR, allowed=False))
+        await until_waiting(database, 2)
+    await asyncio.gather(made, forbidden, return_exceptions=True)
+    assert await database.fetchval("SELECT count(*) FROM job_shares") == 0
+    with pytest.raises(ForbiddenError):
+        await shares.create(OPERATOR, JOB, seconds=60)
+
+
+async def test_a_connection_that_ends_half_way_leaves_nothing_half_done(
+    shares: JobShares, database: Pool
+) -> None:
+    kept, text = await shares.create(OPERATOR, JOB, seconds=3600)
+    before = await database.fetch("SELECT id FROM audit_log ORDER BY id")
+    for act in (
+        lambda: shares.create(OPERATOR, JOB, seconds=60),
+        lambda: shares.set_allowed(OPERATOR, allowed=False),
+    ):
+        async with tenant_held(database):
+            begun = asyncio.ensure_future(act())
+            [pid] = await until_waiting(database, 1)
+            await database.execute("SELECT pg_terminate_backend($1)", pid)
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                await begun
+    assert await database.fetch("SELECT id FROM audit_log ORDER BY id") == before
+    assert [one.id for one in await shares.list("ten_1", JOB)] == [kept.id]
+    assert (await shares.visit(text, None)).id == kept.id
+    await shares.create(OPERATOR, JOB, seconds=60)

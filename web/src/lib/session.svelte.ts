@@ -33,8 +33,10 @@ class CurrentSession {
   async start(): Promise<void> {
     this.problem = undefined;
     try {
+      const asked = fetch(`${BASE}/v1/ava/whoami`);
+      asked.catch(() => {}); // the session is asked for as well, and fails alike
       const response = await fetch(`${BASE}/v1/session`);
-      if (response.ok) await this.#enter(((await response.json()) as { data: Session }).data);
+      if (response.ok) await this.#enter(((await response.json()) as { data: Session }).data, asked);
       else if (response.status === 401 || response.status === 403 || response.status === 404) this.state = "out";
       else this.problem = new ApiError("The server does not answer as it should.", response.status, `http_${response.status}`);
     } catch (error) {
@@ -96,10 +98,10 @@ class CurrentSession {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
-  async #enter(session: Session): Promise<void> {
+  async #enter(session: Session, asked: Promise<Response> = fetch(`${BASE}/v1/ava/whoami`)): Promise<void> {
     const before = this.caller;
     this.#token = session.csrf_token;
-    const response = await fetch(`${BASE}/v1/ava/whoami`);
+    const response = await asked;
     if (!response.ok) throw new ApiError("The session was refused.", response.status, `http_${response.status}`);
     const caller = ((await response.json()) as { data: Whoami }).data;
     if (before && (before.tenant_id !== caller.tenant_id || before.user_id !== caller.user_id)) {
