@@ -29,6 +29,12 @@ def eventually(read: Callable[[], T | None], *, seconds: float = PATIENCE_SECOND
     return found
 
 
+def daily_far_from_now() -> tuple[str, str]:
+    """Return the cron expression of a time of day twelve hours from now in UTC, and that time as `14:05`."""
+    hour, minute = divmod(int(time.time() + _DAY_SECONDS / 2) % _DAY_SECONDS // 60, 60)
+    return f"{minute} {hour} * * *", f"{hour:02}:{minute:02}"
+
+
 def let_midnight_pass(seconds: float = 30.0) -> None:
     """Wait for the next day in UTC where this one ends within that time, so that a test is of one day."""
     left = _DAY_SECONDS - time.time() % _DAY_SECONDS

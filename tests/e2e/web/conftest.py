@@ -140,6 +140,15 @@ def sign_in(context: BrowserContext, caller: Api) -> None:
     assert response.status == 201, response.text()
 
 
+def press_in_turn(page: Page, *keys: str) -> None:
+    """Press keys that belong together, without a pause in which the first would be forgotten."""
+    page.evaluate(
+        """(keys) => keys.forEach((key) =>
+            document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })))""",
+        keys,
+    )
+
+
 @pytest.fixture
 def page(context: BrowserContext, tenant: Api) -> Page:
     """A page of a signed in administrator."""

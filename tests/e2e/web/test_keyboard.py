@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.contract.client import Api, Json, data_of
 from tests.contract.test_inbox import Flagging
+from tests.e2e.web.conftest import press_in_turn
 
 MOST_TABS = 80
 FOCUSED = """() => {
@@ -156,6 +157,5 @@ def test_the_keys_are_listed(page: Page, tenant: Api, path: str) -> None:
     expect(listed).to_contain_text("Search and commands")
     expect(listed).to_contain_text("Next row" if path != "/inbox" else "Approve")
     page.keyboard.press("Escape")
-    page.keyboard.press("g")
-    page.keyboard.press("s")
+    press_in_turn(page, "g", "s")
     expect(page.get_by_role("heading", level=1)).to_have_text("Schedules")

@@ -9,6 +9,21 @@ export interface StatusLook {
   shape: Shape;
 }
 
+const circle = (radius: number) => `M8 ${8 - radius}a${radius} ${radius} 0 1 0 0 ${2 * radius}a${radius} ${radius} 0 1 0 0 ${-2 * radius}Z`;
+
+/** Paths in 16 by 16, each after its class: `fill` and `cut-out` in it, or lines. */
+export const SHAPES: Readonly<Record<Shape, readonly [string, string, string?, string?]>> = {
+  check: ["fill", circle(6.5), "cut-out", "m5.2 8.2 2 2 3.7-4"],
+  cross: ["fill", "M5.1 1.5h5.8l3.6 3.6v5.8l-3.6 3.6H5.1l-3.6-3.6V5.1z", "cut-out", "m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4"],
+  slash: ["line", `${circle(5.8)}M5 11 11 5`],
+  turning: ["track", circle(5.7), "line thick", "M8 2.3A5.7 5.7 0 0 1 13.7 8"],
+  ring: ["line dashed", circle(5.8)],
+  clock: ["line", `${circle(5.8)}M8 5v3l2 1.5`],
+  pause: ["fill", circle(6.5), "cut-out", "M6.4 5.8v4.4m3.2-4.4v4.4"],
+  alert: ["fill", "M8 1.8 15 14H1z", "cut-out", "M8 6v3.5m0 2v.1"],
+  dot: ["fill", circle(4)],
+};
+
 const LOOKS: Record<string, StatusLook> = {
   queued: { word: "Queued", tone: "quiet", shape: "ring" },
   scheduled: { word: "Scheduled", tone: "quiet", shape: "clock" },
