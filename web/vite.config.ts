@@ -28,7 +28,7 @@ export default defineConfig(({ mode }) => {
       reportCompressedSize: false,
       chunkSizeWarningLimit: 1_000,
       // Parts that several pages share come as one file: a browser has six connections, and each file costs a slow machine milliseconds.
-      rolldownOptions: { output: { codeSplitting: { groups: [{ name: "parts", test: /\/src\/(lib|ui)\//, minShareCount: 4 }] } } },
+      rolldownOptions: { output: { codeSplitting: { groups: [{ name: "parts", test: /\/web\/src\//, minShareCount: 3 }] } } },
     },
   };
 });

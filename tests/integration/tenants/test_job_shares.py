@@ -9,7 +9,13 @@ import asyncpg
 import pytest
 from msgspec import UNSET
 
-from runwright.core.errors import ForbiddenError, QuotaError, RateLimitedError, UnauthenticatedError
+from runwright.core.errors import (
+    ForbiddenError,
+    NotFoundError,
+    QuotaError,
+    RateLimitedError,
+    UnauthenticatedError,
+)
 from runwright.core.ids import JobId
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
@@ -19,6 +25,7 @@ from runwright.tenants.credential_cache import CACHE_TIME
 from runwright.tenants.job_share_store import prune_shares
 from runwright.tenants.job_shares import JobShares
 from runwright.tenants.model import PLATFORM_KEY_ID, KeyCreate
+from runwright.tenants.rate_limits import Rate
 from tests.integration.tenants.conftest import Time
 from tests.waiting import PATIENCE_SECONDS
 
@@ -98,6 +105,36 @@ async def test_visitors_have_a_rate_of_their_own(shares: JobShares) -> None:
     _, other = await shares.create(OPERATOR, JOB, seconds=60)
     assert await visits_until_limited(shares, text) >= 60
     await shares.visit(other, None)
+
+
+async def test_what_is_ended_here_is_refused_here_at_once(shares: JobShares) -> None:
+    (first, one), (_, other) = [await shares.create(OPERATOR, JOB, seconds=60) for _ in range(2)]
+    for text in (one, other):
+        await shares.visit(text, None)
+    with pytest.raises(NotFoundError):
+        await shares.revoke(OPERATOR, JobId("job_01jd9x3v7m0000000000000001"), first.id)
+    assert not await refused(shares, one)
+    await shares.revoke(OPERATOR, JOB, first.id)
+    assert await refused(shares, one)
+    await shares.set_allowed(OPERATOR, allowed=False)
+    assert await refused(shares, other)
+
+
+async def test_all_links_of_a_tenant_have_a_rate_together(
+    shares: JobShares, database: Pool, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_again = Rate(per_second=1e-9, burst=3)
+    monkeypatch.setattr(job_shares_module, "_TENANT_VISITS", never_again)
+    limited = JobShares(database, clock=time, platform_key=PLATFORM)
+    texts = [(await shares.create(OPERATOR, JOB, seconds=60))[1] for _ in range(4)]
+    for text in texts[:3]:
+        await limited.visit(text, None)
+    with pytest.raises(RateLimitedError):
+        await limited.visit(texts[3], None)
+    elsewhere = Caller("ten_2", "usr_1", Role.PLATFORM_ADMIN, PLATFORM_KEY_ID, by_platform=True)
+    await shares.set_allowed(elsewhere, allowed=True)
+    _, text = await shares.create(elsewhere, JOB, seconds=60)
+    await limited.visit(text, None)
 
 
 async def test_shares_of_keys_that_have_ended_do_not_count(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bytes, compact, duration, percent, plural, shortId, total } from "./format.ts";
+import { bytes, compact, count, duration, percent, plural, shortId, total } from "./format.ts";
 
 test("durations have two units at most, and no jump between them", () => {
   const cases: [number, string][] = [
@@ -32,4 +32,11 @@ test("sizes and shares are short, and never round to nothing or all", () => {
 test("ids keep their kind and their end", () => {
   assert.equal(shortId("job_01jd9x3v7m0000000000000abc"), "job_…00000abc");
   assert.equal(shortId("platform"), "platform");
+});
+
+test("numbers are grouped by thousands", () => {
+  const cases: [number, string][] = [
+    [0, "0"], [999, "999"], [1000, "1,000"], [-1234567, "-1,234,567"], [12_345_678, "12,345,678"], [1234.5, "1234.5"], [0.30000000000000004, "0.3"],
+  ];
+  for (const [value, text] of cases) assert.equal(count(value), text);
 });

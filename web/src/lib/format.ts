@@ -1,12 +1,12 @@
 /** Numbers, sizes and durations as people read them. */
 
-const GROUPED = new Intl.NumberFormat("en");
-const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+/** Made when it is needed: it takes longer than the rest of a page's start. */
+let compactly: Intl.NumberFormat | undefined;
 /** Up to here the server counts exactly. */
 export const EXACT_COUNT = 10_000;
 
 export function count(value: number): string {
-  return GROUPED.format(value);
+  return Number.isInteger(value) ? String(value).replace(/\B(?=(\d{3})+$)/g, ",") : String(Number(value.toFixed(3)));
 }
 
 /** Return the number of rows of a list, which is an estimate above 10,000. */
@@ -15,7 +15,8 @@ export function total(value: number): string {
 }
 
 export function compact(value: number): string {
-  return COMPACT.format(value);
+  compactly ??= new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+  return compactly.format(value);
 }
 
 /** Return `1 job`, `2 jobs`. */
