@@ -88,6 +88,8 @@ def test_what_an_agent_flags_is_decided_by_the_keyboard(page: Page, tenant: Api)
     page.get_by_role("tab", name="Answered").click()
     expect(question).to_contain_text("Reject by usr_test")
     assert page.locator("main img").count() == 0
+    page.goto("/agents")
+    expect(page.locator("[data-row]").first.get_by_role("cell").nth(4)).to_have_text("1")
 
 
 def test_events_come_live_and_are_published_as_they_are_typed(page: Page, tenant: Api) -> None:
