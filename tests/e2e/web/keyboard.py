@@ -24,8 +24,9 @@ _SCRIPT: Final = """(controls) => {
   const nameOf = (one) => (one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent ?? "").trim().replace(/\\s+/g, " ").slice(0, 60) || one.outerHTML.slice(0, 100);
   const isSeen = (one) => { const box = one.getBoundingClientRect(); return one.checkVisibility({ visibilityProperty: true }) && box.width > 0 && box.height > 0; };
   const reached = new Set();
-  let ended = false;
-  document.addEventListener("focusin", () => (holds(active()) ? reached.add(active()) : (ended ||= reached.size > 0)), true);
+  let ended = false, first = null;
+  const enter = (one) => { ended ||= one === first; first ??= one; reached.add(one); };
+  document.addEventListener("focusin", () => (holds(active()) ? enter(active()) : (ended ||= reached.size > 0)), true);
   document.addEventListener("focusout", (event) => { if (!event.relatedTarget && reached.size) ended = true; }, true);
   const isReached = (one) => reached.has(one) || (one.type === "radio" && [...reached].some((other) => other.type === "radio" && other.name === one.name));
   const found = () => inside(scope()).filter((one) => one.matches(controls) && one.tabIndex >= 0 && !one.disabled && isSeen(one) && !one.matches(".cm-scroller"));
@@ -41,7 +42,7 @@ _SCRIPT: Final = """(controls) => {
   };
   const pressed = (one) => getComputedStyle(one).cursor === "pointer" && isSeen(one) && !one.closest("a[href], button, input, select, textarea, label, summary, [tabindex]");
   window.walk = {
-    begin: () => { reached.clear(); ended = false; (document.querySelector("dialog[open]") ?? document.querySelector("main"))?.focus?.(); },
+    begin: () => { reached.clear(); first = null; ended = false; (document.querySelector("dialog[open]") ?? document.querySelector("main"))?.focus?.(); ended = false; },
     ended: () => ended,
     inEditor: () => Boolean(active()?.matches(".cm-content")),
     missed: () => found().filter((one) => !isReached(one)).map(nameOf),
@@ -81,7 +82,7 @@ def _press_tab_to_the_end(page: Page) -> None:
         page.keyboard.press("Tab")
         if count % LOOKED_AFTER == 0 and page.evaluate("walk.ended()"):
             return
-    raise AssertionError("Tab does not come to an end.")
+    raise AssertionError(f"Tab does not come to an end: {page.evaluate('walk.name()')!r} has the focus.")
 
 
 def menus(page: Page) -> Iterator[Locator]:

@@ -1,5 +1,6 @@
 """nginx and HAProxy with the configurations that docs/proxies.md prints, in front of a server of the tests."""
 
+import random
 import re
 import shutil
 import socket
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.waiting import PATIENCE_SECONDS
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs/proxies.md"
 NAMES = ("nginx", "haproxy")
@@ -23,14 +25,23 @@ http {{
     {site}
 }}
 """
-_STARTS_SECONDS = 20.0
+_PORTS = range(20_000, 30_000)
+"""Below those that the system chooses from."""
 
 
 def free_port() -> int:
+    """Return a port that nothing listens at, and that the system gives nobody who asks for any."""
+    ports = random.sample(_PORTS, len(_PORTS))
+    return next(port for port in ports if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def printed(name: str) -> str:
@@ -57,7 +68,7 @@ def proxy(name: str, folder: Path, *, port: int, upstream: str) -> Iterator[None
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)
 
 
 def _certify(folder: Path) -> None:
@@ -123,7 +134,7 @@ def _haproxy(folder: Path, port: int, upstream: str) -> list[str]:
 
 
 def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _STARTS_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
