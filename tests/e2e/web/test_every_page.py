@@ -1,6 +1,4 @@
-"""Every page and its dialogs: nothing serious for axe in either theme, no overflow on a narrow screen, and everything
-is done by the keyboard alone; with `PICTURES=1` screenshots.
-"""
+"""Every page: nothing serious for axe in either theme, no overflow on a narrow screen; with `PICTURES=1` screenshots."""
 
 import json
 import os
@@ -10,7 +8,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.contract.client import Api, Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server
-from tests.e2e.web import keyboard
 from tests.e2e.web.conftest import ARTIFACTS, ROOT, THEMES, WIDE, Theme, sign_in, watch
 from tests.e2e.web.connected import Connected
 from tests.e2e.web.world import World
@@ -22,7 +19,7 @@ PICTURES = bool(os.environ.get("PICTURES"))
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 SERIOUS = {"serious", "critical"}
 RULES = """async (rules) => {
-  const found = await axe.run(document.querySelector("dialog[open]") ?? document, { runOnly: rules });
+  const found = await axe.run(document, { runOnly: rules });
   return found.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + (node.any[0]?.message ?? "")) }));
 }"""
 CHECKED: Mapping[Theme, Json] = {
@@ -112,43 +109,4 @@ def serious_violations(page: Page, theme: Theme) -> list[Json]:
 def width_when_narrow(page: Page, name: str) -> int:
     page.set_viewport_size({"width": NARROW, "height": WIDE["height"]})
     take_picture(page, f"{name}-narrow")
-    return int(
-        page.evaluate(
-            "(document.querySelector('dialog[open]') ?? document.querySelector('main')).scrollWidth"
-        )
-    )
-
-
-@pytest.mark.timeout(600)
-def test_every_page_and_its_dialogs_are_used_by_the_keyboard_alone(
-    visit: Visit, callers: Mapping[Api, Mapping[str, str]]
-) -> None:
-    found: dict[str, Json] = {}
-    for caller, pages in callers.items():
-        page = visit(caller)
-        for name, path in pages.items():
-            show(page, path)
-            keyboard.begin(page)
-            if wrong := keyboard.walk(page):
-                found[name] = wrong
-            if page.locator("dialog[open]").count() == 0:
-                found |= {f"{name}, {opener}": wrong for opener, wrong in dialogs_of(page, name)}
-    assert found == {}, json.dumps(found, indent=1)
-
-
-def dialogs_of(page: Page, name: str) -> Iterator[tuple[str, Json]]:
-    """Yield what is wrong in the dialogs of a page."""
-    page.evaluate(AXE.read_text())
-    for opener, button, entry in keyboard.openers(page):
-        with keyboard.opened_dialog(page, button, entry):
-            wrong = keyboard.walk(page)
-            for theme in THEMES:
-                page.emulate_media(color_scheme=theme)
-                take_picture(page, f"{name}-{opener.strip(' …').replace(' ', '-').lower()}-{theme}")
-                if violations := serious_violations(page, theme):
-                    wrong[theme] = violations
-            if (width := width_when_narrow(page, f"{name}-dialog")) > NARROW:
-                wrong["narrow"] = width
-            page.set_viewport_size(WIDE)
-        if wrong:
-            yield opener, wrong
+    return int(page.evaluate("document.querySelector('main').scrollWidth"))
