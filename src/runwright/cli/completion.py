@@ -64,9 +64,12 @@ def complete_secrets(ctx: typer.Context, incomplete: str) -> list[tuple[str, str
 
 
 def complete_profiles(incomplete: str) -> list[str]:
-    """Return the profiles whose names begin so."""
-    profiles = importlib.import_module("runwright.client.profiles").Profiles()
-    return [name for name in profiles.all() if name.startswith(incomplete)]
+    """Return the profiles whose names begin so; none of a file that cannot be read."""
+    client = importlib.import_module("runwright.client")
+    try:
+        return [name for name in client.Profiles().all() if name.startswith(incomplete)]
+    except client.ClientError:
+        return []
 
 
 def _workers(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:

@@ -44,6 +44,15 @@ def test_names_and_ids_are_completed_from_the_server(home: Home, rw: Runwright) 
     assert completed(home, "runwright run compl", RUNWRIGHT_URL="http://127.0.0.1:9") == []
 
 
+def test_a_file_that_cannot_be_read_completes_nothing_and_prints_nothing(home: Home) -> None:
+    home.write("config/runwright/profiles.toml", "[profiles.production]\nurl = 'https://rw.example.com'\n")
+    assert completed(home, "runwright profile use pro") == ["production"]
+    home.write("config/runwright/profiles.toml", "[profiles.production\n")
+    home.write("runwright.toml", "[[worker]\n")
+    assert completed(home, "runwright profile use pro") == []
+    assert completed(home, "runwright run compl", RUNWRIGHT_URL="", RUNWRIGHT_KEY="") == []
+
+
 def test_scripts_of_shells_are_printed(home: Home) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "_RUNWRIGHT_COMPLETE" in home.ok(f"runwright completion {shell}")
