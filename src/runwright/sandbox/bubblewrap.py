@@ -218,7 +218,8 @@ def _namespaces(*, user: bool, network: bool, bounding: bool) -> list[str]:
 @cache
 def _system() -> Sequence[str]:
     """Return the options for what every sandbox sees of the host; cached because the event loop calls it."""
-    options = ["--ro-bind", "/usr", "/usr", *_root_links(), *make_directory("/etc")]
+    options = ["--ro-bind", "/usr", "/usr", *_root_links(), *make_directory("/etc"), *make_directory("/var")]
+    options += make_symlink(TEMPORARY, "/var/tmp")  # noqa: S108  the sandbox's own
     for name in _HOST_ETC:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for file in sorted(ETC_FOLDER.iterdir()):

@@ -434,10 +434,46 @@ async def test_a_value_that_json_would_drop_is_converted_or_refused_by_name(
         "o": {},
         "h": {"a": "b"},
     }
-    for value, name in {"new Response('x')": "a Response", "{ a: Promise.resolve(1) }": "a Promise"}.items():
+    refused = {
+        "new Response('x')": "a Response",
+        "{ a: Promise.resolve(1) }": "a Promise",
+        "{ body: (await import('node:stream')).Readable.from(['a']) }": "a stream",
+        "[new ArrayBuffer(1)]": "an ArrayBuffer",
+    }
+    for value, name in refused.items():
         outcome = (await stage.run(f"{begin} async () => ({value})", runtime=runtime)).outcome
         assert outcome.error_code == "handler_error"
         assert name in outcome.error_message
+
+
+@pytest.mark.parametrize("runtime", ["nodejs", "deno"])
+async def test_what_is_thrown_without_being_an_error_shows_no_frame_of_ours(
+    stage: Stage, runtime: str
+) -> None:
+    begin = "module.exports = " if runtime == "nodejs" else "export default "
+    played = await stage.run(
+        f"{begin} async () => {{ throw new Proxy(new Error('behind'), {{}}) }}", runtime=runtime
+    )
+    assert "behind" in played.outcome.error_message
+    assert "harness" not in played.outcome.error_message + (played.outcome.error_stack or "")
+
+
+async def test_the_other_folder_for_temporary_files_is_there(stage: Stage) -> None:
+    played = await stage.run(
+        "touch /var/tmp/x && ls /tmp/x && mktemp -p /var/tmp > /dev/null", runtime="shell"
+    )
+    assert played.output == "/tmp/x"
+
+
+@pytest.mark.parametrize(
+    ("left", "output"),
+    [("mkfifo $AVA_OUTPUT", "said"), ("ln -s /dev/zero $AVA_OUTPUT", "said"), ("mkdir $AVA_OUTPUT", "said")],
+)
+async def test_what_is_no_file_is_no_result_of_a_script(stage: Stage, left: str, output: str) -> None:
+    played = await stage.run(f"rm -f $AVA_OUTPUT; {left}; echo said", runtime="shell")
+    assert played.output == output
+    played = await stage.run("echo 1 > $AVA_OUTPUT; chmod 0 $AVA_OUTPUT", runtime="shell")
+    assert played.outcome.error_message == "$AVA_OUTPUT cannot be read: Permission denied"
 
 
 MARK = "\ufeff"

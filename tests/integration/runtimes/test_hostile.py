@@ -268,13 +268,6 @@ async def test_a_sandbox_that_dies_between_jobs_costs_no_job(stage: Stage) -> No
     assert (await stage.run(source)).output == 7
 
 
-async def test_a_fifo_as_result_file_only_costs_its_own_job_the_time(stage: Stage) -> None:
-    outcome = (
-        await stage.run('rm -f "$AVA_OUTPUT"; mkfifo "$AVA_OUTPUT"', runtime="shell", seconds=0.5)
-    ).outcome
-    assert outcome.error_code == "timeout"
-
-
 async def test_a_busy_neighbour_does_not_keep_a_job_from_its_end(make_stage: MakeStage) -> None:
     stage = await make_stage(slots=3)
     noisy = [

@@ -233,6 +233,26 @@ def test_a_token_that_a_sender_writes_in_utf_8_is_read_as_headers_are_and_as_it_
             check(SignatureScheme.GITLAB, {"x-gitlab-token": wrong}, secrets=(token,))
 
 
+def test_a_blank_secret_verifies_nothing() -> None:
+    headers = {"x-hub-signature-256": "sha256=" + hmac.new(b"", BODY, "sha256").hexdigest()}
+    for blank in ("", "   "):
+        with pytest.raises(BadSignatureError):
+            check(SignatureScheme.GITHUB, headers, secrets=(blank,))
+
+
+def test_twilio_signs_a_field_that_comes_twice_once() -> None:
+    url, body = "https://me.example/hook", b"To=2&From=1&From=1"
+    signed = base64.b64encode(hmac.digest(SECRET.encode(), f"{url}From1To2".encode(), "sha1")).decode()
+    given = read_signature(SCHEMES[SignatureScheme.TWILIO], {"x-twilio-signature": signed})
+    form = "application/x-www-form-urlencoded"
+    assert verify(given, body, [SECRET], NOW, urls=[url], content_type=form).delivery_id is None
+
+
+def test_the_id_of_a_header_counts_before_that_of_a_body() -> None:
+    verified = check(SignatureScheme.GITLAB, {"x-gitlab-token": SECRET, "idempotency-key": "k"})
+    assert identified(verified, "other", NOW) == verified
+
+
 def test_metas_bodies_have_their_time_so_one_that_comes_again_hours_later_is_known() -> None:
     verified = check(SignatureScheme.META, signed_by(SignatureScheme.META, SECRET, BODY))
     assert verified.fresh_until >= NOW + timedelta(days=3)

@@ -49,7 +49,7 @@ const encode = encoder.encode.bind(encoder)
 const decode = decoder.decode.bind(decoder)
 const nothing = new Uint8Array(0)
 const turn = () => new Promise((resolve) => setImmediate(resolve))
-const printing = { isError: Error.isError, inspect: (value) => inspect(value, { depth: 4 }), internalFrame }
+const printing = { isError: Error.isError ?? ((value) => value instanceof Error), inspect: (value) => inspect(value, { depth: 4 }), internalFrame }
 
 class JobFailure {
   constructor (code, message, stack) {

@@ -169,7 +169,7 @@ export class LineStream {
 // Returns message and stack of what was thrown. `inspect` prints all of an error, as the runtime itself does:
 // its causes, the errors that it combines, its own properties.
 export function describe (error, { isError, inspect, internalFrame }) {
-  if (!isError(error)) return [typeof error === 'string' ? error : inspect(error), undefined]
+  if (!isError(error)) return [typeof error === 'string' ? error : withoutFrames(inspect(error), internalFrame), undefined]
   const name = String(error.name)
   const text = String(error.message)
   // A module that cannot be parsed or found is reported by deno as a TypeError around the actual error.
@@ -227,12 +227,15 @@ const HINTS = {
   ArrayBuffer: '; return its bytes in base64',
 }
 
+const named = (kind) => `${/^[aeiou]/i.test(kind) ? 'an' : 'a'} ${kind}`
+
 function expressible (_key, value) {
   if (value === null || typeof value !== 'object' || isArray(value) || ArrayBuffer.isView(value)) return value
+  if (typeof value.pipe === 'function' && typeof value.on === 'function') throw new TypeError('a stream; return what is in it')
   const kind = toString.call(value).slice(8, -1)
   if (EMPTY.includes(kind) || keys(value).length) return value
   if (CONVERTED[kind]) return CONVERTED[kind](value)
-  throw new TypeError(`a ${kind}${HINTS[kind] ?? ''}`)
+  throw new TypeError(`${named(kind)}${HINTS[kind] ?? ''}`)
 }
 
 // Returns a handler's value as JSON; TypeError with its kind if there is none for it.
@@ -241,7 +244,7 @@ export function outputJson (value) {
   let text = stringify(value)
   // Few outputs hold an empty object, and looking at each value takes many times as long.
   if (text?.includes('{}')) text = stringify(value, expressible)
-  if (text === undefined) throw new TypeError(`a ${typeof value}`)
+  if (text === undefined) throw new TypeError(named(typeof value))
   return wellFormed(text)
 }
 

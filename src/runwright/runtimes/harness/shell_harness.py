@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
@@ -336,17 +337,28 @@ def describe(status: int, stderr: ScriptOutput) -> str:
     return f"{text}: {lines}" if lines else text
 
 
+def read_output(path: str) -> bytes:
+    """Return what is in the file of the result; nothing where the script left no file there."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
+        with os.fdopen(fd, "rb") as file:
+            return file.read(OUTPUT_BYTES + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    except (FileNotFoundError, IsADirectoryError):
+        return b""
+    except OSError as error:
+        raise JobFailedError("handler_error", f"$AVA_OUTPUT cannot be read: {error.strerror}") from None
+
+
 def result(stdout: ScriptOutput, path: str) -> bytes:
     """Return the script's result as JSON."""
-    with contextlib.suppress(FileNotFoundError, IsADirectoryError), open(path, "rb") as file:
-        written = check_size(file.read(OUTPUT_BYTES + 1), "script")
-        if written.strip():
-            answer = as_json(written)
-            if answer is None:
-                raise JobFailedError(
-                    "handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON"
-                )
-            return check_size(answer, "script")
+    written = check_size(read_output(path), "script")
+    if written.strip():
+        answer = as_json(written)
+        if answer is None:
+            raise JobFailedError(
+                "handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON"
+            )
+        return check_size(answer, "script")
     text = bytes(stdout.kept).rstrip(b"\n")
     last = last_json(text) if stdout.size == len(stdout.kept) else last_json(text.rpartition(b"\n")[2])
     if last is not None:
