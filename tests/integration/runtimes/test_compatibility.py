@@ -89,6 +89,26 @@ async def test_text_that_nothing_flushes_is_kept_however_the_process_ends(
     assert ("info", "one 2, three, four") in played.said, (played.said, played.outcome)
 
 
+async def test_a_forked_process_ends_with_the_status_that_python_gives_it(stage: Stage) -> None:
+    source = """
+import os, sys
+def child(end):
+    pid = os.fork()
+    if not pid:
+        end()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def fail():
+    raise ValueError('in the child')
+def handler(input, env):
+    return [child(end) for end in (lambda: sys.exit(3), sys.exit, lambda: sys.exit('said'), fail)]
+"""
+    played = await stage.run(source)
+    assert played.output == [3, 0, 1, 1]
+    said = [text for level, text in played.said if level == "error"]
+    assert said[0] == "said"
+    assert said[-1] == "ValueError: in the child"
+
+
 async def test_print_is_that_of_python(stage: Stage) -> None:
     source = """
 import io, sys

@@ -324,6 +324,8 @@ class PythonHarness:
         except MemoryError:
             raise JobFailedError("out_of_memory", "The handler ran out of memory") from None
         except BaseException as error:  # noqa: BLE001  sys.exit() ends the job, not the harness
+            if os.getpid() != self._pid:
+                end_child(error)
             raise JobFailedError("handler_error", *describe(error)) from None
         return b"null" if value is None else self._serialize(value)
 
@@ -349,6 +351,16 @@ class PythonHarness:
             text = f"The handler returned {len(answer)} bytes of JSON; the limit is {OUTPUT_BYTES}"
             raise JobFailedError("output_too_large", text)
         return answer
+
+
+def end_child(error: BaseException) -> None:
+    """End a process that user code has forked with what it raised, as python ends one."""
+    code = (error.code or 0) if isinstance(error, SystemExit) else describe(error)[1]
+    if not isinstance(code, int):
+        sys.stderr.write(f"{code}".rstrip("\n") + "\n")
+    for stream in (sys.stdout, sys.stderr):
+        flush_quietly(stream)
+    os._exit(code & 0xFF if isinstance(code, int) else 1)
 
 
 def flush_quietly(stream: Any) -> None:
