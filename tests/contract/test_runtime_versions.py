@@ -31,6 +31,7 @@ def test_the_release_lines_of_each_runtime_are_listed_with_one_preferred(api: Ap
         assert sum(one["preferred"] for one in lines) == 1
         for one in lines:
             assert (one["version"] + ".").startswith(one["runtime_version"] + ".")
+            assert one["runtime_version"].count(".") == (1 if runtime == "python" else 0)
         order = [[int(part) for part in one["runtime_version"].split(".")] for one in lines]
         assert order == sorted(order)
     assert all(one["end_of_support"] for one in lines_of(api, "python"))

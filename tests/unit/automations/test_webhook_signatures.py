@@ -253,6 +253,18 @@ def test_the_id_of_a_header_counts_before_that_of_a_body() -> None:
     assert identified(verified, "other", NOW) == verified
 
 
+@pytest.mark.parametrize(
+    ("scheme", "fields"),
+    [(SignatureScheme.STRIPE, ("id",)), (SignatureScheme.SLACK, ("event_id", "trigger_id"))],
+)
+def test_senders_whose_headers_name_no_delivery_name_it_in_the_body(
+    scheme: SignatureScheme, fields: tuple[str, ...]
+) -> None:
+    """Stripe's events have an `id`; Slack's events an `event_id`, its commands a `trigger_id`."""
+    assert SCHEMES[scheme].id_fields == fields
+    assert check(scheme, signed_by(scheme, SECRET, BODY)).delivery_id is None
+
+
 def test_metas_bodies_have_their_time_so_one_that_comes_again_hours_later_is_known() -> None:
     verified = check(SignatureScheme.META, signed_by(SignatureScheme.META, SECRET, BODY))
     assert verified.fresh_until >= NOW + timedelta(days=3)
