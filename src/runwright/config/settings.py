@@ -285,9 +285,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     runtime_versions: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^(nodejs|deno)@[1-9][0-9]{0,2}$")], ...],
         about(
-            "Further versions of Node and Deno that workers may choose (nodejs@22, nodejs@24, deno@1); the"
-            " server installs those that it has not from the package registries when it starts. Every CPython"
-            " of this host, from 3.11 on, can be chosen without this setting."
+            "Further versions of Node and Deno for workers to choose (nodejs@22, nodejs@24, deno@1), which"
+            " the server installs from the package registries when it starts."
         ),
     ] = ()
     wasm_fuel: Annotated[
