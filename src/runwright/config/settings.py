@@ -284,10 +284,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     runtime_versions: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^(nodejs|deno)@[1-9][0-9]{0,2}$")], ...],
-        about(
-            "Further versions of Node and Deno for workers to choose (nodejs@22, nodejs@24, deno@1), which"
-            " the server installs from the package registries when it starts."
-        ),
+        about("Versions to install at the start, for workers to choose: nodejs@22, nodejs@24, deno@1."),
     ] = ()
     wasm_fuel: Annotated[
         Count,
