@@ -144,6 +144,7 @@ class Batcher(Generic[Item, Result]):
         self._starting = False
         self._closed = False
         self._failing = False
+        self._patient = patience.FutureWatch(lambda: self._failing)
 
     def add(self, item: Item) -> asyncio.Future[Result]:
         """Queue one item; return a future that resolves with its result after the commit.
@@ -158,7 +159,7 @@ class Batcher(Generic[Item, Result]):
             return future
         waiting = patience.current()
         if waiting is not None:
-            waiting.watch(future, failing=lambda: self._failing)
+            self._patient.add(waiting, future)
         self._waiting.append((item, future))
         if not self._starting and self._drains < self._max_in_flight:
             self._starting = True

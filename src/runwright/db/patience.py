@@ -58,14 +58,6 @@ class Patience:
         least = asyncio.get_running_loop().time() + SILENT_SECONDS
         return min(deadline, max(self.begin(), least))
 
-    def watch(self, future: "asyncio.Future[Any]", *, failing: Callable[[], bool]) -> None:
-        """Refuse a future when the patience is over and the database is silent, or `failing`."""
-        _Watch(self, lambda: self._refuse(future), failing).attach(future)
-
-    def _refuse(self, future: "asyncio.Future[Any]") -> None:
-        if not future.done():
-            future.set_exception(DatabaseAwayError(_SILENT))
-
 
 _patience: ContextVar[Patience | None] = ContextVar("patience", default=None)
 
@@ -114,7 +106,7 @@ class Wait:
         if self._patience is not None:
             self._limit = asyncio.timeout(None)
             await self._limit.__aenter__()
-            self._watch = _Watch(self._patience, self._refuse, lambda: False)
+            self._watch = _Watch(self._patience, self._refuse)
         return self
 
     async def __aexit__(
@@ -135,18 +127,51 @@ class Wait:
         self._limit.reschedule(asyncio.get_running_loop().time())
 
 
+class FutureWatch:
+    """Refuses futures of requests whose patience is over, while the database is silent or `failing`.
+
+    One timer looks over all of them, as a timer for each would cost a submit more than the encoding of its
+    row. So one that is done is known to be so up to `LOOK_SECONDS` later, and is refused as much later.
+    """
+
+    def __init__(self, failing: Callable[[], bool]) -> None:
+        self._failing = failing
+        self._watched: list[tuple[Patience, float, asyncio.Future[Any]]] = []
+        self._looking = False
+
+    def add(self, patience: Patience, future: "asyncio.Future[Any]") -> None:
+        """Watch a future until it is done."""
+        self._watched.append((patience, patience.begin(), future))
+        if not self._looking:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._looking = True
+        asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        watched, self._watched = self._watched, []
+        for patience, ends_at, future in watched:
+            if future.done():
+                patience.end()
+            elif now >= ends_at and (self._failing() or patience.silent()):
+                patience.end()
+                future.set_exception(DatabaseAwayError(_SILENT))
+            else:
+                self._watched.append((patience, ends_at, future))
+        self._looking = False
+        if self._watched:
+            self._look_later()
+
+
 class _Watch:
     """The timer of one wait."""
 
-    def __init__(self, patience: Patience, refuse: Callable[[], None], failing: Callable[[], bool]) -> None:
+    def __init__(self, patience: Patience, refuse: Callable[[], None]) -> None:
         self._patience = patience
         self._refuse = refuse
-        self._failing = failing
         self._timer = asyncio.get_running_loop().call_at(patience.begin(), self._look)
-
-    def attach(self, future: "asyncio.Future[Any]") -> None:
-        """Stop when a future is done."""
-        future.add_done_callback(lambda _: self.stop())
 
     def stop(self) -> None:
         """Report the end of the wait."""
@@ -154,7 +179,7 @@ class _Watch:
         self._patience.end()
 
     def _look(self) -> None:
-        if self._failing() or self._patience.silent():
+        if self._patience.silent():
             self._refuse()
         else:
             self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
