@@ -35,7 +35,8 @@ from runwright.wiring.automations import start_dispatcher
 from runwright.wiring.resources import Resources, open_database_pool, start_loop
 
 FORMAT_CONNECTIONS: Final = 2
-SENDER_CONNECTIONS: Final = 3
+SENDER_CONNECTIONS: Final = 6
+"""Three for each kind: it takes no more at once. Idle, both look over the same one."""
 COMMIT_SECONDS: Final = 0.01
 
 
@@ -93,7 +94,8 @@ def outgoing_policy(settings: Settings) -> OutgoingPolicy:
 
 async def open_sender(res: Resources, stack: AsyncExitStack) -> WebhookSender:
     client = _open_client(res, stack)
-    ava = AvaPayloadFormat(await open_database_pool(res, READ, FORMAT_CONNECTIONS, stack, by_key=True))
+    db = await open_database_pool(res, READ, FORMAT_CONNECTIONS, stack, by_key=True, lazy=True)
+    ava = AvaPayloadFormat(db)
     formats: dict[str, PayloadFormat] = {AVA_FORMAT: ava, AVALA_FORMAT: AvalaPayloadFormat(ava.data)}
     stack.push_async_callback(ava.stop)
     return WebhookSender(client, formats=formats, secret_box=SecretBox(res.ring), clock=res.clock)
@@ -101,8 +103,9 @@ async def open_sender(res: Resources, stack: AsyncExitStack) -> WebhookSender:
 
 async def start_senders(res: Resources, sender: WebhookSender, stack: AsyncExitStack) -> None:
     """Start one loop for each kind of row in the outbox, so that neither can fill the other's limits."""
+    db = await open_database_pool(res, FINISH, SENDER_CONNECTIONS, stack, by_key=True)
     webhooks = OutboxSender(
-        await open_database_pool(res, FINISH, SENDER_CONNECTIONS, stack, by_key=True),
+        db,
         WebhookSubject(sender, clock=res.clock, emit=res.emit),
         clock=res.clock,
         event_notifications=res.event_notifications,
@@ -116,7 +119,7 @@ async def start_senders(res: Resources, sender: WebhookSender, stack: AsyncExitS
         clock=res.clock,
     )
     agents = OutboxSender(
-        await open_database_pool(res, FINISH, SENDER_CONNECTIONS, stack, by_key=True),
+        db,
         AgentSubject(
             caller,
             clock=res.clock,
