@@ -16,7 +16,7 @@ from runwright.workers.bundles.tar import END, canonical_header
 
 KEYS = {
     *("worker_id", "version", "status", "active", "source", "entrypoint", "source_code", "digest"),
-    *("size_bytes", "files", "error", "message", "author", "created_by", "created_at"),
+    *("size_bytes", "files", "error", "message", "author", "created_by", "created_at", "runtime_version"),
 }
 MAIN: dict[str, str | bytes] = {"main.py": ECHO, "lib/data.txt": "data"}
 UNKNOWN = "wkr_01jd9x3v7m0000000000000000"
@@ -41,6 +41,7 @@ def test_a_deploy_makes_a_version_that_serves(api: Api) -> None:
         "active": True,
         "source": "bundle",
         "entrypoint": "main.py",
+        "runtime_version": None,
         "source_code": None,
         "size_bytes": len(ECHO) + 4,
         "files": 2,

@@ -90,7 +90,7 @@ async def sent(response: Response, connection: Connection) -> bytes:
 
 async def test_a_large_list_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_module, "LARGE_LIST_BYTES", 300)
-    monkeypatch.setattr(response_module, "_PART_BYTES", 60)
+    monkeypatch.setattr(response_module, "PART_BYTES", 60)
     large = Answer(Page(ROWS * 20, total=2), ["a", "b"])
     small = await struct_response(Answer(Page(ROWS, total=2), ["a"]), 200)
     assert not isinstance(small, RowsResponse)
@@ -106,7 +106,7 @@ async def test_a_large_list_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) ->
 async def test_rows_are_read_in_groups_when_they_are_sent_and_not_for_who_has_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(response_module, "_PART_BYTES", 10)
+    monkeypatch.setattr(response_module, "PART_BYTES", 10)
     loaded: list[int] = []
 
     async def load(rows: Sequence[Row]) -> Sequence[Row]:
