@@ -41,8 +41,10 @@ class LineStream:
             self._part = self._part[max(0, last) :] if len(self._part) > BAR_CHARS else self._part
 
     def show(self) -> None:
-        """Send the unfinished line, unless that was done too often lately."""
-        if self._part and self._log.write_part(self._level, self._part[:LINE_CHARS]):
+        """Send the unfinished line, unless others were just now; one that is too long waits for its end."""
+        if not self._part or len(self._part) > LINE_CHARS:
+            return
+        if self._log.write_part(self._level, self._part):
             self._part, self._begun = b"", True
 
     def finish(self) -> None:
