@@ -241,7 +241,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     pool_prebooted_python: Annotated[
         Count, about("Number of idle sandboxes that are ready for python code, if workers have some.")
-    ] = 1
+    ] = 2
     pool_prebooted_nodejs: Annotated[
         Count, about("Number of idle sandboxes that are ready for nodejs code, if workers have some.")
     ] = 1
