@@ -137,7 +137,7 @@ async def test_all_links_of_a_tenant_have_a_rate_together(
     await limited.visit(text, None)
 
 
-async def test_shares_of_keys_that_have_ended_do_not_count(
+async def test_shares_of_keys_that_have_ended_show_nothing_and_do_not_count(
     shares: JobShares, database: Pool, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_shares_module, "MOST_SHARES", 1)
@@ -145,8 +145,9 @@ async def test_shares_of_keys_that_have_ended_do_not_count(
         tenant_id="ten_1", role=Role.TENANT_SYSTEM_ADMIN, expires_at=time.now + timedelta(seconds=60)
     )
     key, _ = await ApiKeys(database, clock=time).create(OPERATOR, ends)
-    await shares.create(Caller("ten_1", "usr_1", key.role, key.id), JOB, seconds=3600)
+    _, text = await shares.create(Caller("ten_1", "usr_1", key.role, key.id), JOB, seconds=3600)
     time.pass_by(timedelta(seconds=60))
+    assert await refused(shares, text)
     await shares.create(OPERATOR, JOB, seconds=3600)
     with pytest.raises(QuotaError):
         await shares.create(OPERATOR, JOB, seconds=3600)
