@@ -55,7 +55,7 @@ def test_the_version_before_keeps_serving_and_the_check_can_be_left_out(api: Api
     assert "imported" in log
     assert deploy(api, worker, {"main.py": "def handler(:\n"})["status"] == "failed"
     job = api.run_job(worker["id"])
-    assert (job["status"], job["output"]) == ("completed", {"version": 1})
+    assert (job["error"], job["output"]) == (None, {"version": 1})
     unchecked = deploy(api, worker, {"main.py": "def handler(:\n    # unchecked\n"}, check="false")
     assert (unchecked["status"], unchecked["active"]) == ("ready", True)
     assert numbers(api, worker) == [3, 2, 1]

@@ -74,7 +74,7 @@ def publish(api: Api, name: str, payload: Json = None) -> Json:
 
 
 def test_what_happens_to_a_job_comes_as_it_happens(api: Api) -> None:
-    worker = api.make_worker(source_code=PRINTS)
+    worker = api.make_worker(source_code=PRINTS, timeout_seconds=600)
     with stream(api) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["cache-control"] == "no-store"
@@ -83,10 +83,14 @@ def test_what_happens_to_a_job_comes_as_it_happens(api: Api) -> None:
         start = opened(events)
         assert start.data == {"tenant_id": api.tenant, "server_version": __version__, "resumed": False}
         assert start.id
-        job = api.make_job(worker["id"], input={"seconds": 2})
-        seen = until(events, "ava.job.queued", "ava.job.started", "ava.job.completed")
+        job = api.make_job(worker["id"], input={"seconds": 1000})
+        seen = until(events, "ava.job.queued", "ava.job.started")
+        if "log" not in {one.name for one in seen}:
+            seen += until(events, "ava.job.log", name="log")
+        api.call("POST", f"/jobs/{job['id']}/cancel")
+        seen += until(events, "ava.job.cancelled")
     of_job = [one for one in seen if one.name == "event"]
-    assert types(of_job) == ["ava.job.queued", "ava.job.started", "ava.job.completed"]
+    assert types(of_job) == ["ava.job.queued", "ava.job.started", "ava.job.cancelled"]
     assert all(one.data["subject_id"] == job["id"] for one in of_job)
     assert all(one.data["worker_id"] == worker["id"] for one in of_job)
     assert of_job[1].data["data"] == {"attempt": 1, "worker_version": 1}
@@ -94,7 +98,7 @@ def test_what_happens_to_a_job_comes_as_it_happens(api: Api) -> None:
     assert [one.data for one in seen if one.name == "log"] == [
         {"type": "ava.job.log", "subject_id": job["id"], "worker_id": worker["id"]}
     ]
-    [entry] = api.get("/events", **{"filter[type]": "job.completed"}).json()["data"]
+    [entry] = api.get("/events", **{"filter[type]": "job.cancelled"}).json()["data"]
     assert entry == of_job[2].data
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-EXAMPLE_COUNT = 11
+EXAMPLE_COUNT = 12
 SERVICE = re.compile(r"https://[a-z]+\.example")
 ALLOWED = re.compile(r"allow = \[[^\]]*\]")
 WEBHOOK = re.compile(r"deliveries go to (\S+)\n.*?shown this once: (\S+)", re.DOTALL)

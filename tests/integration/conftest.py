@@ -187,7 +187,7 @@ class Stage:
         input: bytes = b"{}",
         env: dict[str, str] | None = None,
         secrets: dict[str, str] | None = None,
-        seconds: float = 20.0,
+        seconds: float = 120.0,
         memory_mb: int = 256,
         network: object = "public",
     ) -> JobRecord:
@@ -235,7 +235,7 @@ class Stage:
         input: bytes = b"{}",
         env: dict[str, str] | None = None,
         secrets: dict[str, str] | None = None,
-        seconds: float = 20.0,
+        seconds: float = 120.0,
     ) -> JobRecord:
         """Assign a job of that code and return the record of it."""
         token = next(_tokens)

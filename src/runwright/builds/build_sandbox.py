@@ -75,6 +75,7 @@ class BuildSandbox:
 
     def open(self) -> None:
         """Make the cgroup and the filter that all build sandboxes share."""
+        self._uids.open()
         if self._host.cgroup_version:
             self._cgroups = open_cgroups()
         program = filter_program() if self._host.seccomp else None

@@ -63,6 +63,7 @@ class Launcher:
     def open(self) -> None:
         """Create the instance's cgroup, load the system call filter, start the guard."""
         self._guard.open()
+        self._uids.open()
         if self._host.cgroup_version:
             self._cgroups = open_cgroups()
         program = filter_program() if self._host.seccomp else None

@@ -16,14 +16,16 @@ from tests.integration.conftest import MakeStage
 class Servers:
     """What servers of one host take their uids from."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._made: list[UserIds] = []
 
     def make(self) -> UserIds:
         """Return the uids of another server."""
-        self._made.append(UserIds(self.folder))
-        return self._made[-1]
+        uids = UserIds(self._file)
+        uids.open()
+        self._made.append(uids)
+        return uids
 
     def close(self) -> None:
         for one in self._made:
@@ -32,7 +34,7 @@ class Servers:
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Servers]:
-    made = Servers(tmp_path / "uids")
+    made = Servers(tmp_path / "uids.lock")
     yield made
     made.close()
 
@@ -88,10 +90,17 @@ def test_uids_are_free_once_their_server_has_ended(servers: Servers, monkeypatch
     assert FIRST_UID + BLOCK_UIDS <= other.take() < FIRST_UID + 2 * BLOCK_UIDS
 
 
-@pytest.mark.parametrize("folder", ["/proc/nowhere/uids", "/dev/null/uids"])
-def test_a_host_with_nothing_to_write_to_has_uids(folder: str) -> None:
-    uids = UserIds(Path(folder))
+@pytest.mark.parametrize("file", ["/proc/nowhere/uids", "/dev/null/uids"])
+def test_a_host_with_nothing_to_write_to_has_uids(file: str) -> None:
+    uids = UserIds(Path(file))
+    uids.open()
     assert len({uids.take() for _ in range(2 * BLOCK_UIDS)}) == 2 * BLOCK_UIDS
+
+
+def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        UserIds(tmp_path / "link").open()
 
 
 async def test_the_end_of_a_sandbox_is_not_the_end_of_one_of_another_server(
