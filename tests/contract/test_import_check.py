@@ -48,6 +48,7 @@ def test_code_that_cannot_be_imported_never_serves(api: Api, runtime: str, files
 
 
 def test_the_version_before_keeps_serving_and_the_check_can_be_left_out(api: Api) -> None:
+    api.run_job(api.make_worker()["id"])  # a sandbox is booted ahead from now on
     worker = empty_worker(api, "python")
     good = deploy(api, worker, {"main.py": "print('imported')\n" + GOOD})
     assert (good["version"], good["status"], good["active"]) == (1, "ready", True)

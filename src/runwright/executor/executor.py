@@ -180,7 +180,7 @@ class Executor:
     def _open_ahead(self, submission: Submission) -> None:
         """Load the worker's code into a sandbox while its job is being accepted."""
         worker = self.runner.workers.latest(submission.worker_id)
-        if worker is None or worker.needs_preparation:
+        if worker is None or worker.needs_preparation or not worker.code.source:
             return
         # A submission may name another tenant's worker until it is refused.
         if worker.code.tenant_id == submission.tenant_id:

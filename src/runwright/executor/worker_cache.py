@@ -100,7 +100,8 @@ def load_worker(revision: WorkerRevision) -> LoadedWorker:
     processes = None if revision.max_processes == MAX_PROCESSES else revision.max_processes
     limits = msgspec.json.encode((revision.memory_mb, revision.network, processes)).decode()
     code = WorkerCode(
-        key=f"{revision.worker_id}:{revision.version}:{limits}",
+        # The first code that is deployed takes the number that a worker without code had.
+        key=f"{revision.worker_id}:{revision.version}:{revision.bundle_digest or ''}:{limits}",
         tenant_id=revision.tenant_id,
         worker_id=revision.worker_id,
         version=revision.version,
