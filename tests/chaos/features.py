@@ -21,8 +21,8 @@ from tests.chaos.postgres_proxy import PostgresProxy
 from tests.integration.agents.callback_server import CallbackServer, PlainFormat, Received
 from tests.integration.agents.world import World as AgentWorld
 from tests.integration.automations.test_ingress import Hooks
+from tests.integration.loops.build_cluster import BuildCluster
 from tests.integration.loops.registry import LocalRegistry
-from tests.integration.loops.test_builder import BuildCluster
 from tests.telemetry import RecordedTelemetry
 
 from runwright.agents.calls import AgentCaller, AgentSubject

@@ -177,7 +177,7 @@ class BuildSandbox:
                 return CgroupLimits(self._cgroups.create(pids=MAX_TASKS), self._kernel_objects)
             except OSError as error:
                 raise BuildSandboxError(f"no cgroup could be made: {error}") from error
-        return WatchedLimits(asyncio.get_running_loop(), uid=uid)
+        return WatchedLimits(asyncio.get_running_loop(), uid=uid, max_tasks=MAX_TASKS)
 
 
 class _Run:

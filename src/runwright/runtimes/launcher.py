@@ -35,7 +35,8 @@ from runwright.sandbox.seccomp import filter_program
 from runwright.sandbox.user_ids import UserIds
 
 _SEALED: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-_PROCESSES: Final = 512
+_PROCESSES: Final = 1_032
+"""Without cgroups, until the limit of the worker is known; above what any may ask for."""
 _REMOVE_SECONDS: Final = 0.05
 _REMOVE_TRIES: Final = 100
 

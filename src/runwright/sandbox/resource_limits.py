@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from runwright.sandbox.bubblewrap import DISK_BYTES
-from runwright.sandbox.cgroups import Cgroup
+from runwright.sandbox.cgroups import MAX_TASKS, Cgroup
 from runwright.sandbox.file_locks import has_too_many_locks
 from runwright.sandbox.kernel_objects import (
     MAX_TCP_SOCKETS,
@@ -23,8 +23,8 @@ from runwright.sandbox.leftovers import MAX_LEFT_TASKS
 from runwright.sandbox.memory_usage import system_v_bytes, used_bytes
 
 WATCH_SECONDS: Final = 0.1
-MAX_WATCHED_TASKS: Final = 520
-"""Processes and threads without a cgroup; for users other than root the rlimit is lower."""
+_TASKS_OF_OURS: Final = 8
+"""The watchdog counts bubblewrap's processes too, which the rlimit of a sandbox's own uid does not."""
 _REST_FACTOR: Final = 3
 """The watchdog rests at least this many times as long as its last measurement took."""
 
@@ -181,11 +181,20 @@ class WatchedLimits:
 
     `wrapped`: it has writable folders in memory. `system_v`: it can make System V objects, and this
     process may read them. A process that leaves the tree (a daemon, without a pid namespace) is still
-    known if it was seen once, or by its uid where the sandbox has one of its own.
+    known if it was seen once, or by its uid where the sandbox has one of its own. Such a uid has an rlimit
+    for its processes and threads, if this process may set it: the next one cannot be started. Where
+    sandboxes share a uid, that would count those of all of them. The tree is ended once it is seen to have
+    more.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, uid: int, wrapped: bool = False, system_v: bool = False
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        uid: int,
+        wrapped: bool = False,
+        system_v: bool = False,
+        max_tasks: int = MAX_TASKS,
     ) -> None:
         self._loop = loop
         self._uid = uid
@@ -194,7 +203,7 @@ class WatchedLimits:
         self._on_exceeded: Callable[[str | None], None] | None = None
         self._root = 0
         self._limit = 0
-        self._max_tasks = MAX_WATCHED_TASKS
+        self._max_tasks = max_tasks
         self._timer: asyncio.TimerHandle | None = None
         self._seen: dict[int, str] = {}
         self._settled: frozenset[int] = frozenset()
@@ -220,6 +229,11 @@ class WatchedLimits:
 
     def limit_tasks(self, limit: int) -> None:
         self._max_tasks = limit
+        if self._uid:
+            for pid in self._settled:
+                # Containers of root often lack CAP_SYS_RESOURCE, without which the watchdog alone is left.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    resource.prlimit(pid, resource.RLIMIT_NPROC, (limit, limit))
 
     def deprioritize(self, *, enabled: bool) -> None:
         """Without a cgroup processes have no weights."""
@@ -230,6 +244,7 @@ class WatchedLimits:
     def settle(self, harness: int) -> None:  # noqa: ARG002  its threads are no proof without a cgroup
         self._settled = frozenset(self._find_processes())
         self._tasks = sum(map(_tasks, self._settled))
+        self.limit_tasks(self._max_tasks)
 
     def unchanged(self) -> bool:
         return False
@@ -256,7 +271,7 @@ class WatchedLimits:
     def _watch(self) -> None:
         self._began = self._loop.time()
         pids = self._find_processes()
-        if sum(map(_tasks, pids)) > self._max_tasks:
+        if sum(map(_tasks, pids)) > self._max_tasks + _TASKS_OF_OURS:
             self._exceed(f"more than {self._max_tasks} processes and threads")
             return
         if _tcp_sockets(self._root) > MAX_TCP_SOCKETS:

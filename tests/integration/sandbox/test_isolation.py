@@ -1,5 +1,6 @@
 """What user code can see and reach, at each isolation level of this host."""
 
+import json
 import os
 import subprocess
 import sys
@@ -202,6 +203,51 @@ async def test_without_cgroups_a_watchdog_limits_memory(make_stage: MakeStage, h
     source = "import subprocess\ndef handler(input, env):\n    subprocess.Popen(['sleep', '1000'])\n"
     await stage.run(source)
     await stage.until(lambda: stage.pool.stats().discarded == {"leftover processes": 1})
+
+
+THREADS = """
+import threading, time
+def handler(input, env):
+    go, begun = threading.Event(), 0
+    try:
+        for _ in range(input["threads"]):
+            threading.Thread(target=go.wait, daemon=True).start()
+            begun += 1
+        time.sleep(input["seconds"])
+        return begun
+    except RuntimeError:
+        return "no more"
+    finally:
+        go.set()
+"""
+
+
+@pytest.mark.parametrize(
+    ("most", "threads", "allowed"),
+    [
+        (64, 40, True),
+        (64, 90, False),
+        (None, 100, True),
+        (None, 200, False),
+        (700, 600, True),
+        (700, 800, False),
+    ],
+)
+async def test_without_cgroups_a_sandbox_has_as_many_threads_as_its_worker_asks_for(
+    make_stage: MakeStage, host: Host, most: int | None, threads: int, *, allowed: bool
+) -> None:
+    stage = await make_stage(without(host, cgroup_version=0))
+    code = msgspec.structs.replace(stage.code(THREADS), key=f"{most} threads", max_processes=most)
+    # The watchdog comes by ten times a second; what is too much stays until it does.
+    task = {"threads": threads, "seconds": 0.3 if allowed else 60}
+    played = stage.assign_code(code, input=json.dumps(task).encode())
+    await stage.finish(played)
+    if allowed:
+        assert played.output == threads
+    elif played.outcome.status is OutcomeStatus.COMPLETED:
+        assert played.output == "no more"
+    else:
+        assert f"more than {most or 128} processes and threads" in str(played.outcome.error_message)
 
 
 @pytest.mark.usefixtures("strict")

@@ -9,7 +9,7 @@ import calendar
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import ClassVar, Final
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from runwright.cron.zones import find_zone
 MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
+FIFTY_YEARS: Final = [date(2000, 1, 1) + n * DAY for n in range(50 * 366)]
 YEARS: Final = range(2010, 2036)
 ZONES: Final = (
     "Europe/Berlin", "Europe/London", "Europe/Dublin", "Europe/Moscow", "Europe/Istanbul", "Europe/Chisinau",
@@ -51,9 +52,9 @@ class Oracle:
         self.special: set[str] = set()
         self.sets = {name: self._numbers(name, text) for name, text in texts.items()}
         self.weekdays = {number % 7 for number in self.sets["weekday"]}
+        self.times = {(hour, minute) for hour in self.sets["hour"] for minute in self.sets["minute"]}
         self.both = self._any(texts["day"]) or self._any(texts["weekday"])
-        first = date(2000, 1, 1)
-        if not any(self.on(first + n * DAY) for n in range(50 * 366)):
+        if not any(map(self.on, FIFTY_YEARS)):
             raise NotCronError(expression)
 
     def _any(self, text: str) -> bool:
@@ -103,23 +104,19 @@ class Oracle:
     def _special_day(self, day: date) -> bool:
         if not self.special:
             return False
-        length = calendar.monthrange(day.year, day.month)[1]
-        if "l" in self.special and day.day == length:
-            return True
-        working = [n for n in range(1, length + 1) if calendar.weekday(day.year, day.month, n) < 5]
-        return "lw" in self.special and day.day == working[-1]
+        length, working = _ends_of(day.year, day.month)
+        return ("l" in self.special and day.day == length) or ("lw" in self.special and day.day == working)
 
     def _special_weekday(self, day: date) -> bool:
         if not self.special:
             return False
-        length = calendar.monthrange(day.year, day.month)[1]
+        length, _ = _ends_of(day.year, day.month)
         weekday, nth = day.isoweekday() % 7, (day.day - 1) // 7 + 1
         return f"{weekday}#{nth}" in self.special or (f"{weekday}l" in self.special and day.day + 7 > length)
 
     def matches(self, local: datetime) -> bool:
         """Return whether this local time matches."""
-        at_hour = local.minute in self.sets["minute"] and local.hour in self.sets["hour"]
-        return at_hour and self.on(local.date())
+        return (local.hour, local.minute) in self.times and self.on(local.date())
 
     def firings(self, window: "Window") -> list[datetime]:
         """Return the minutes of the window in which the expression fires."""
@@ -164,6 +161,13 @@ class Agh(Oracle):
 
     def firings(self, window: "Window") -> list[datetime]:
         return [at for at, local in window.shown if self.matches(local)]
+
+
+@cache
+def _ends_of(year: int, month: int) -> tuple[int, int]:
+    """Return the last day of a month, and its last one from Monday to Friday."""
+    length = calendar.monthrange(year, month)[1]
+    return length, max(n for n in range(1, length + 1) if calendar.weekday(year, month, n) < 5)
 
 
 class Window:
