@@ -180,7 +180,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             health=_healthy,
             ready=_not_ready,
             system=_no_report,
-            runtime=lambda name: RuntimeInfo(name=name, ready=True),
+            runtimes=_no_runtimes,
             metrics=MetricRegistry(),
             sample_gauges=_no_samples,
         ),
@@ -309,6 +309,10 @@ async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(e
         assert sorted(answered) == [(0, 408), (1, 408), (2, 201), (3, 201)]
         assert answered.index((2, 201)) > min(answered.index((0, 408)), answered.index((1, 408)))
         assert answered[0] == (3, 201)
+
+
+async def _no_runtimes() -> dict[str, RuntimeInfo]:
+    return {}
 
 
 async def _not_ready() -> bool:

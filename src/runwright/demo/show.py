@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from runwright.client import ClientError, Runwright
 from runwright.client.session import Credentials
@@ -84,7 +85,7 @@ async def run_demo(base_url: str, *, platform_key: str, shown_key: str, db: Data
             demo.show_contents(jobs)
         await asyncio.to_thread(demo.show_addresses)
     except (ClientError, DatabaseAwayError) as error:
-        demo.console.print(f"[red]The demonstration failed:[/red] {error}")
+        demo.console.print(f"[red]The demonstration failed:[/red] {escape(str(error))}")
 
 
 class _Demo:

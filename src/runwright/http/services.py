@@ -92,8 +92,8 @@ class ServerReports(msgspec.Struct, frozen=True, kw_only=True):
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], Awaitable[bool]]
     system: Callable[[], Awaitable[SystemReport]]
-    runtime: Callable[[str], RuntimeInfo]
-    """Whether this server can run workers of a runtime, by its name."""
+    runtimes: Callable[[], Awaitable[dict[str, RuntimeInfo]]]
+    """All runtimes by their names, ready where this server or a live executor has them."""
     metrics: MetricRegistry
     sample_gauges: Callable[[], Awaitable[None]]
     """Takes the samples of the gauges; returns within 3 s, also without a database."""

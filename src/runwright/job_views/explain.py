@@ -10,6 +10,7 @@ from runwright.core.job_state import JobStatus, QueueState
 from runwright.db.pool import Database
 from runwright.job_views.model import Explanation, Reason
 from runwright.jobs.model import Job
+from runwright.runtimes.support import extra_of
 from runwright.workers.model import WorkerStatus
 
 
@@ -153,7 +154,9 @@ def _place_reasons(queued: _QueuedJob) -> Iterator[Reason]:
     if queued.executors == 0:
         yield Reason("no_executors", "No executor is running.")
     elif queued.suitable_executors == 0:
-        message = f"No running executor offers the runtime {queued.runtime}."
+        extra = extra_of(queued.runtime)
+        hint = f": {extra} brings it" if extra is not None else ""
+        message = f"No running executor offers the runtime {queued.runtime}{hint}."
         yield Reason("no_suitable_executor", message, {"runtime": queued.runtime})
     elif queued.open_executors == 0:
         yield _busy_reason(queued)

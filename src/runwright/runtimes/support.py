@@ -1,4 +1,4 @@
-"""Release lines of the interpreters, and until when the projects behind them publish fixes for each."""
+"""Release lines of the interpreters, until when each has fixes, and which runtimes are extras."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -19,6 +19,20 @@ _ENDS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """By runtime and release line, as peps.python.org and github.com/nodejs/release have it."""
 _LINE_PARTS: Final[Mapping[str, int]] = {"python": 2, "nodejs": 1, "deno": 1}
+
+_EXTRAS: Final[Mapping[str, str | None]] = {"nodejs": "node_path", "deno": "deno_path", "wasm": None}
+"""The runtimes that are extras of the distribution, with the setting that names another program."""
+
+
+def extra_of(runtime: str) -> str | None:
+    """Return what to install for a runtime, such as `runwright[deno]`; None for one without an extra."""
+    return f"runwright[{runtime}]" if runtime in _EXTRAS else None
+
+
+def not_installed(runtime: str) -> str:
+    """Return the reason why a runtime of an extra is not ready where it is not installed."""
+    setting = _EXTRAS[runtime]
+    return f"not installed: it comes with {extra_of(runtime)}{f', or set {setting}' if setting else ''}"
 
 
 def release_line(runtime: str, version: str) -> str | None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import partial
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -37,7 +36,6 @@ from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.loops.pass_loop import PassLoop
 from runwright.loops.step_runner import StepRunner
-from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.backfills import Backfills, BackfillSteps
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.schedules import disable_schedules_of_deprecated
@@ -58,6 +56,7 @@ from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.mcp import LateMcp
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
+from runwright.wiring.runtimes import RuntimeReporter
 from runwright.wiring.shutdown import Shutdown
 from runwright.wiring.system import SystemReporter
 from runwright.workers.bundles.members import ArchiveLimits
@@ -216,7 +215,7 @@ def _reports(
         health=health.report,
         ready=_readiness(res, shutdown, stack),
         system=SystemReporter(db, res.settings, res.host, queues).report,
-        runtime=partial(_describe_runtime, res.host),
+        runtimes=RuntimeReporter(db, res.host).report,
         metrics=res.metrics,
         sample_gauges=gauges.refresh,
     )
@@ -380,7 +379,3 @@ def _readiness(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> Cal
         return not shutdown.requested.is_set() and await probe.problem() is None
 
     return ready
-
-
-def _describe_runtime(host: Host, name: str) -> RuntimeInfo:
-    return host.runtimes.get(name) or RuntimeInfo(name=name, ready=False, reason="no such runtime")

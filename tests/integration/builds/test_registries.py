@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import uv
 
@@ -177,6 +178,15 @@ def test_deno_reaches_npm_and_the_hosts_that_it_imports_from(host: Host) -> None
     assert set(found.hosts) == {HostPort("mirror.example", 443), HostPort("esm.example", 8443)}
     assert found.public_hosts, "deno's own list of hosts to import from"
     assert not set(found.public_hosts) & set(found.hosts)
+
+
+def test_without_node_the_setting_names_denos_npm_registry(host: Host) -> None:
+    alone = msgspec.structs.replace(host, interpreters={"deno": host.interpreters["deno"]})
+    sources = DependencySources(npm_registry="https://mirror.example/npm/")
+    found = PackageManagers(alone, sources).find("deno").registry
+    assert (found.url, found.hosts) == (sources.npm_registry, (HostPort("mirror.example", 443),))
+    with pytest.raises(RegistryError, match=r"set npm_registry, or install runwright\[nodejs\]"):
+        PackageManagers(alone, DependencySources()).find("deno")
 
 
 def test_an_index_that_does_not_answer_is_asked_again(host: Host) -> None:

@@ -45,6 +45,14 @@ async def test_without_a_living_executor_that_has_its_runtime_it_waits_for_one(w
     assert [reason.code for reason in await reasons(world, job)] == ["next"]
 
 
+async def test_a_job_whose_runtime_is_an_extra_names_the_extra(world: World) -> None:
+    job = await world.job(await world.worker())
+    await world.db.execute("UPDATE workers SET runtime = 'wasm'")
+    await world.executor(runtimes=["python"])
+    [reason] = await reasons(world, job)
+    assert reason.message == "No running executor offers the runtime wasm: runwright[wasm] brings it."
+
+
 async def test_a_time_to_start_is_a_reason_until_it_has_come(world: World) -> None:
     await world.executor()
     start = world.now + timedelta(seconds=90)

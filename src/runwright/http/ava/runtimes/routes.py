@@ -29,7 +29,7 @@ class RuntimeVersionOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuntimeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A runtime, as found on the machine of the server that responds."""
+    """A runtime, as found on the machine of the server that responds, else of an executor that has it."""
 
     name: RuntimeName
     ready: Annotated[bool, Meta(description="Whether workers of this runtime can be created and run.")]
@@ -68,4 +68,5 @@ ROUTES: Final = Routes(AVA, "/v1/ava/runtimes", tag="Runtimes")
 @ROUTES.add("GET", "", READS, "List runtimes", errors=(422,))
 async def list_runtimes(request: Request) -> Data[list[RuntimeOut]]:
     """Returns all runtimes, including those that are not ready."""
-    return Data([runtime_out(request.services.reports.runtime(name.value)) for name in RuntimeName])
+    runtimes = await request.services.reports.runtimes()
+    return Data([runtime_out(runtimes[name.value]) for name in RuntimeName])

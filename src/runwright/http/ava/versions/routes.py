@@ -25,7 +25,7 @@ from runwright.http.ava.versions.schemas import (
     version_out,
 )
 from runwright.http.ava.workers.routes import worker_id_of
-from runwright.http.ava.workers.schemas import WorkerOut, require_version, worker_out
+from runwright.http.ava.workers.schemas import WorkerOut, require_ready, require_version, worker_out
 from runwright.http.request import Request
 from runwright.http.response import Reply
 from runwright.http.routing import Routes
@@ -69,7 +69,9 @@ async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
     ) as upload:
         fields = deploy_fields(query, upload.fields)
         line = chosen_line(fields)
-        require_version(request.services.reports.runtime(worker.runtime.value), line)
+        runtime = (await request.services.reports.runtimes())[worker.runtime.value]
+        require_ready(runtime)
+        require_version(runtime, line)
         note = DeployNote(message=optional(fields.message), author=optional(fields.author))
         deployed = await deployments.deploy(
             request.caller,

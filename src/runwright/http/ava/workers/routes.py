@@ -54,8 +54,9 @@ async def list_workers(request: Request) -> Page[WorkerOut]:
 )
 async def create_worker(request: Request) -> Data[WorkerOut]:
     services = request.services
-    body = await request.body(CREATE_WORKER, {"runtime": require_runtime(services.reports.runtime)})
-    require_version(services.reports.runtime(body.runtime.value), body.runtime_version)
+    runtimes = await services.reports.runtimes()
+    body = await request.body(CREATE_WORKER, {"runtime": require_runtime(runtimes)})
+    require_version(runtimes[body.runtime.value], body.runtime_version)
     return Data(worker_out(await services.workers.create(request.caller, new_worker(body))))
 
 
@@ -78,7 +79,8 @@ async def change_worker(request: Request) -> Data[WorkerOut]:
     changes = worker_changes(await request.body(CHANGE_WORKER))
     if isinstance(changes.runtime_version, str):
         worker = await services.workers.get(request.tenant_id, worker_id)
-        require_version(services.reports.runtime(worker.runtime.value), changes.runtime_version)
+        runtimes = await services.reports.runtimes()
+        require_version(runtimes[worker.runtime.value], changes.runtime_version)
     changed = await services.workers.change(request.caller, worker_id, changes, check=check_whole_config)
     return Data(worker_out(changed))
 

@@ -1,6 +1,6 @@
 """The schemas of workers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
@@ -247,15 +247,24 @@ CHANGE_WORKER: Final = Validator(WorkerPatch, _RULES, _READ_ONLY | {"runtime": "
 LIST_WORKERS: Final = Validator(WorkerQuery, {"q": storable_text})
 
 
-def require_runtime(runtimes: Callable[[str], RuntimeInfo]) -> Callable[[RuntimeName], Iterable[Problem]]:
+def require_runtime(runtimes: Mapping[str, RuntimeInfo]) -> Callable[[RuntimeName], Iterable[Problem]]:
     """Return the rule that the runtime is available on this server."""
 
     def check(runtime: RuntimeName) -> Iterable[Problem]:
-        info = runtimes(runtime.value)
-        if not info.ready:
-            yield "", f"Is not available on this server: {info.reason or 'not installed'}."
+        if not runtimes[runtime.value].ready:
+            yield "", _unavailable(runtimes[runtime.value])
 
     return check
+
+
+def require_ready(runtime: RuntimeInfo) -> None:
+    """Raise InvalidError, which names `runtime`, where that of a worker is not available on this server."""
+    if not runtime.ready:
+        raise InvalidError({"runtime": [_unavailable(runtime)]})
+
+
+def _unavailable(runtime: RuntimeInfo) -> str:
+    return f"Is not available on this server: {runtime.reason}."
 
 
 def require_version(runtime: RuntimeInfo, line: str | None | UnsetType) -> None:
