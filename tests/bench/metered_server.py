@@ -41,16 +41,22 @@ def _describe(handle: Handle) -> str:
     return task.get_name() + ": " + (" > ".join(names if len(names) < 6 else [*names[:5], names[-1]]))
 
 
+class _Collecting:
+    """How long the main thread has collected garbage: a line of its own, and no part of the step around it."""
+
+    seconds = 0.0
+
+
 def _meter(report: int) -> None:
     def run(self: Handle) -> None:
         if threading.current_thread() is not threading.main_thread():
             _run(self)
             return
-        before = time.thread_time()
+        before = time.thread_time() - _Collecting.seconds
         try:
             _run(self)
         finally:
-            seconds = time.thread_time() - before
+            seconds = time.thread_time() - _Collecting.seconds - before
             if seconds >= LEAST_SECONDS:
                 os.write(report, f"{seconds * 1000:.1f} {_describe(self)}\n".encode())
 
@@ -64,7 +70,11 @@ def _meter_collections(report: int) -> None:
         nonlocal began
         if phase == "start":
             began = time.thread_time()
-        elif (seconds := time.thread_time() - began) >= LEAST_SECONDS:
+            return
+        seconds = time.thread_time() - began
+        if threading.current_thread() is threading.main_thread():
+            _Collecting.seconds += seconds
+        if seconds >= LEAST_SECONDS:
             what = f"collection of generation {details['generation']}: {details['collected']} objects"
             os.write(report, f"{seconds * 1000:.1f} {what}\n".encode())
 

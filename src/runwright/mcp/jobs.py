@@ -125,7 +125,8 @@ async def _explain(context: ToolContext, job_id: str) -> ToolResult:
 
 
 def _part_of(job: JobInfo, name: Literal["input", "output"], cursor: str | UnsetType) -> ToolResult:
-    part = text_part(json_text(job.input if name == "input" else job.output), cursor)
+    json = job.input_json if name == "input" else job.output_json
+    part = text_part(bytes(json).decode(), cursor)
     output = ToolOutput(data={name: part.text}, next_cursor=part.next_cursor)
     return ToolResult(f"The {name} of job {job.id}, {part.place}.", output)
 

@@ -29,6 +29,9 @@ class ProgressInfo(Info, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+_NULL: Final = msgspec.Raw(b"null")
+
+
 class JobInfo(Info, frozen=True, kw_only=True):
     """A job."""
 
@@ -39,13 +42,14 @@ class JobInfo(Info, frozen=True, kw_only=True):
     """`queued`, `running`, `completed`, `failed` or `cancelled`."""
     trigger: str
     priority: int
-    input: dict[str, Any]
+    input_json: msgspec.Raw = msgspec.field(name="input")
+    """The input as the JSON that the server sent. `input` and `output` are parsed when they are read."""
     triggered_by: str
     created_at: datetime
     started_at: datetime | None = None
     completed_at: datetime | None = None
     duration_ms: int | None = None
-    output: Any = None
+    output_json: msgspec.Raw = msgspec.field(name="output", default=_NULL)
     error: JobProblem | None = None
     worker_version: int
     attempt: int
@@ -60,6 +64,22 @@ class JobInfo(Info, frozen=True, kw_only=True):
     """The job whose handler started it."""
     progress: ProgressInfo | None = None
     """How far its latest attempt is."""
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """What it was submitted with."""
+        found: dict[str, Any] = self._parsed("input", self.input_json)
+        return found
+
+    @property
+    def output(self) -> Any:  # noqa: ANN401  JSON
+        """What its handler returned; None until then."""
+        return self._parsed("output", self.output_json)
+
+    def _parsed(self, name: str, json: msgspec.Raw) -> Any:  # noqa: ANN401  JSON
+        if name not in self.__dict__:
+            self.__dict__[name] = msgspec.json.decode(json)
+        return self.__dict__[name]
 
     @property
     def ended(self) -> bool:
