@@ -118,6 +118,7 @@ class Wait:
         if self._patience is None:
             return
         self._watch.stop()
+        del self._watch  # it refers to this wait, and circles stay until a collection of garbage
         try:
             await self._limit.__aexit__(kind, error, traceback)
         except TimeoutError:

@@ -1,6 +1,7 @@
 """The MCP server, whatever the transport."""
 
 import logging
+from functools import cache
 from itertools import islice
 from typing import Any, Final
 
@@ -84,6 +85,7 @@ def _worker_definition(tool: WorkerTool) -> ToolDefinition:
     )
 
 
+@cache  # every call of a tool makes a server, and each server looks at all of them
 def definition(tool: Tool[Any]) -> ToolDefinition:
     """Return a tool as a client sees it."""
     return ToolDefinition(

@@ -16,6 +16,7 @@ from runwright.db.patience import Wait, patience
 from runwright.db.pool import Pool, close_pool, open_pool
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.model import new_key_text
+from tests.garbage import instances, no_collections
 from tests.integration.jobs.world import World
 
 GUARD_SECONDS = 60.0
@@ -100,6 +101,13 @@ async def test_the_waits_of_a_request_add_up_to_one_patience(monkeypatch: pytest
                 await asyncio.sleep(0.05)
         assert one.retry_until(loop.time() + 60) <= max(ends[0], loop.time() + module.SILENT_SECONDS)
     assert len(set(ends)) == 1
+
+
+async def test_a_wait_that_has_ended_leaves_nothing_to_collect() -> None:
+    with no_collections(), patience(Availability()):
+        async with Wait():
+            pass
+        assert instances(Wait) == 0
 
 
 async def test_after_a_long_upload_the_patience_is_new(monkeypatch: pytest.MonkeyPatch) -> None:

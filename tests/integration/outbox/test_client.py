@@ -19,6 +19,7 @@ from runwright.outbox.client.client import OutgoingClient, OutgoingError
 from runwright.outbox.client.http_connection import ConnectionGoneError, HttpConnection, Response
 from runwright.outbox.client.ssrf_guard import Resolve
 from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrlError, parse_target
+from tests.garbage import instances, no_collections
 from tests.receiver import client_tls, make_certificate, server_tls
 
 DEV = OutgoingPolicy(dev=True)
@@ -539,6 +540,37 @@ async def test_a_connection_may_be_lost_before_and_after_it_was_needed() -> None
     unused.connection_lost(None)
     with pytest.raises(ConnectionGoneError, match="was closed"):
         await unused.head()
+
+
+async def _hang(_: bytes, __: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def _hang_up(_: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("serve", "seconds"),
+    [
+        (saying(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)), SECONDS),
+        (saying(b"no HTTP\r\n\r\n"), SECONDS),
+        (_hang_up, SECONDS),
+        (_hang, 0.1),
+    ],
+    ids=["answered", "malformed", "closed", "silent"],
+)
+async def test_a_connection_that_has_ended_leaves_nothing_to_collect(
+    client: OutgoingClient, serve: Serve, seconds: float
+) -> None:
+    with no_collections():
+        async with serving(serve) as peer:
+            for _ in range(3):
+                with suppress(OutgoingError):
+                    await post(client, peer.url, seconds=seconds)
+        async with asyncio.timeout(SECONDS):
+            while instances(HttpConnection):  # noqa: ASYNC110  the loop tells a protocol of its end later
+                await asyncio.sleep(0)
 
 
 async def test_connections_that_wait_are_bounded_and_closed_at_the_stop(client: OutgoingClient) -> None:

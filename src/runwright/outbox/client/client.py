@@ -150,7 +150,7 @@ class OutgoingClient:
                 deadline.reschedule(None)
                 await _drain(connection)
         except BaseException:
-            connection.close()
+            connection.abandon()
             raise
         self._release(origin, connection)
         return response
@@ -192,12 +192,17 @@ class OutgoingClient:
         except BaseException:
             sock.close()
             raise
-        _, connection = await loop.create_connection(
-            HttpConnection,
-            sock=sock,
-            ssl=self._tls if url.secure else None,
-            server_hostname=url.host if url.secure else None,
-        )
+        connection = HttpConnection()
+        try:
+            await loop.create_connection(
+                lambda: connection,
+                sock=sock,
+                ssl=self._tls if url.secure else None,
+                server_hostname=url.host if url.secure else None,
+            )
+        except BaseException:
+            connection.abandon()
+            raise
         return connection
 
     def _check_peer(self, url: OutgoingUrl, sock: socket.socket) -> None:
@@ -243,7 +248,7 @@ async def _drain(connection: HttpConnection) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             await connection.end()
     except (TimeoutError, HttpConnectionError):
-        connection.close()
+        connection.abandon()
 
 
 def _request(url: OutgoingUrl, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:

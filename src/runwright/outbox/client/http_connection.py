@@ -8,7 +8,7 @@ States: idle → (`send`) waiting for the head → reading the body → idle or 
 - The body is never decompressed. A body that is longer than requested closes the connection, and the
   response has what was read.
 - Bytes that belong to no request close the connection.
-- Timeouts are the caller's: a cancelled request must be followed by `close`.
+- Timeouts are the caller's: a cancelled or failed request must be followed by `abandon`.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = None
         self._head: asyncio.Future[int] | None = None
         self._end: asyncio.Future[bool] | None = None
         self._received = 0
@@ -68,13 +68,13 @@ class HttpConnection(asyncio.Protocol):
         """Send a request on an idle connection; up to `wanted_bytes` of the response's body are kept."""
         loop = asyncio.get_running_loop()
         self._head, self._end = loop.create_future(), loop.create_future()
-        self._parser = httptools.HttpResponseParser(self)
         self._received, self._in_head, self._keep = 0, True, False
         self._wanted, self._body, self._retry_after = wanted_bytes, bytearray(), None
         self._limit = HEAD_BYTES + 2 * wanted_bytes + _SPARE_BYTES
         if self.closed or self._transport is None:
             self._fail(ConnectionGoneError("The connection was closed."))
         else:
+            self._parser = httptools.HttpResponseParser(self)
             self._transport.write(request)
 
     async def head(self) -> int:
@@ -100,6 +100,15 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def abandon(self) -> None:
+        """Abort the connection of a request that failed, and let go of all that refers to this object.
+
+        Such are the transport, the parser, and, by its traceback, what was raised from a future. What refers
+        to itself stays until a collection of garbage, and one of thousands holds the loop for 100 ms.
+        """
+        self.close()
+        self._head = self._end = self._parser = self._transport = None
+
     # --- callbacks of the transport ------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,7 +123,7 @@ class HttpConnection(asyncio.Protocol):
             self._feed(data[start : start + _PIECE_BYTES])
 
     def _feed(self, piece: bytes) -> None:
-        if self.closed:
+        if self.closed or self._parser is None:
             return
         self._received += len(piece)
         if self._received > (HEAD_BYTES if self._in_head else self._limit):
@@ -130,6 +139,11 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._settle(exc)
+        self._parser = self._transport = None
+
+    def _settle(self, exc: Exception | None) -> None:
+        """Tell those who wait how the request ends with its connection."""
         if self._received == 0:
             self._fail(ConnectionGoneError("The connection was closed without an answer."))
             return
@@ -156,7 +170,7 @@ class HttpConnection(asyncio.Protocol):
             self._retry_after = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
+        status = 0 if self._parser is None else self._parser.get_status_code()
         if status >= _FIRST_FINAL_STATUS and self._head is not None and not self._head.done():
             self._in_head = False
             self._head.set_result(status)
@@ -173,6 +187,6 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._in_head:
             return  # a 1xx; the final response follows
-        self._keep = self._parser.should_keep_alive()
+        self._keep = self._parser is not None and self._parser.should_keep_alive()
         if self._end is not None and not self._end.done():
             self._end.set_result(True)
