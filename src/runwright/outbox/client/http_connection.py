@@ -143,7 +143,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser = self._transport = None
 
     def _settle(self, exc: Exception | None) -> None:
-        """Tell those who wait how the request ends with its connection."""
+        """End what waits for a request whose connection is lost."""
         if self._received == 0:
             self._fail(ConnectionGoneError("The connection was closed without an answer."))
             return
