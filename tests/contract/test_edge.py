@@ -185,7 +185,13 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             sample_gauges=_no_samples,
         ),
     )
-    server = HttpServer(build_app(services, settings), host="127.0.0.1", port=0, edge=settings)
+    server = HttpServer(
+        build_app(services, settings),
+        host="127.0.0.1",
+        port=0,
+        edge=settings,
+        end_waits=services.end_waits,
+    )
     url = await server.start()
     yield Edge(server, url, database, feed)
     await server.stop()

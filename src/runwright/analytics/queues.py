@@ -30,6 +30,25 @@ SELECT worker_id, count(*) FILTER (WHERE state <> 'running') AS queued,
 FROM job_queue WHERE tenant_id = $1 GROUP BY worker_id ORDER BY worker_id
 """
 
+PRIORITY_CLASSES: Final = ("high", "normal", "low")
+"""Priorities 1 to 3, 4 to 6 and 7 to 10."""
+
+_COUNT_CLASSES: Final = f"""
+WITH by_worker AS (  -- one row for each worker and class, however many jobs there are
+    SELECT worker_id,
+           CASE WHEN priority <= {HIGH_PRIORITY} THEN 'high' WHEN priority <= 6 THEN 'normal' ELSE 'low' END
+               AS priority_class,
+           count(*) FILTER (WHERE state = 'ready') AS ready,
+           count(*) FILTER (WHERE state = 'waiting') AS waiting,
+           count(*) FILTER (WHERE state = 'running') AS running,
+           min(run_at) FILTER (WHERE state = 'ready' OR state = 'waiting' AND run_at <= $1) AS oldest_due_at
+    FROM job_queue GROUP BY worker_id, 2
+)
+SELECT w.runtime, priority_class, sum(ready)::bigint AS ready, sum(waiting)::bigint AS waiting,
+       sum(running)::bigint AS running, min(oldest_due_at) AS oldest_due_at
+FROM by_worker JOIN workers w ON w.id = worker_id GROUP BY w.runtime, priority_class
+"""  # noqa: S608  a constant
+
 _COUNT_ALL: Final = """
 SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'waiting') AS waiting,
        count(*) FILTER (WHERE state = 'running') AS running,
@@ -64,6 +83,17 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
     def total_running(self) -> int:
         """How many jobs are running."""
         return sum(depth.running for depth in self.by_worker)
+
+
+class QueueClass(msgspec.Struct, frozen=True, kw_only=True):
+    """Live jobs of all tenants, of one runtime and one of `PRIORITY_CLASSES`."""
+
+    runtime: str
+    priority_class: str
+    ready: int = 0
+    waiting: int = 0
+    running: int = 0
+    oldest_due_at: datetime | None = None
 
 
 class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +145,11 @@ class Queues:
         took = loop.time() - began_at
         self._totals = (totals, loop.time() + _KEPT_TIMES * took) if took > _LONG_SECONDS else None
         return totals
+
+    async def classes(self) -> list[QueueClass]:
+        """Return the counts of all tenants by runtime and priority, for those that have any jobs."""
+        rows = await self._db.fetch(_COUNT_CLASSES, self._clock())
+        return [QueueClass(**dict(row)) for row in rows]
 
     async def _count(self, tenant_id: str) -> QueueSnapshot:
         loop = asyncio.get_running_loop()

@@ -41,13 +41,13 @@ async def restore_embedded(
 ) -> None:
     """Restore into a data directory that is missing or empty. BackupError if it is neither."""
     require_schema(reader.manifest)
-    async with _staged(data_dir) as stage:
+    async with staged(data_dir) as stage:
         server = EmbeddedPostgres(stage)
         try:
             await _restore(reader, await server.start(), programs, progress)
         finally:
             await server.stop()
-        _put_into_place(stage, data_dir)
+        put_into_place(stage, data_dir)
         if reader.manifest.has_vault_key:
             make_private_file(data_dir / VAULT_KEY_FILE, reader.text(VAULT_KEY))
 
@@ -139,7 +139,7 @@ async def _connect(dsn: str) -> Connection:
 
 
 @asynccontextmanager
-async def _staged(data_dir: Path) -> AsyncIterator[Path]:
+async def staged(data_dir: Path) -> AsyncIterator[Path]:
     """Yield a folder in an empty data directory; it is removed at the end, with all that is left in it."""
     account = await asyncio.to_thread(postgres_account)
     existed = _make_empty(Layout(data_dir, account))
@@ -181,7 +181,8 @@ def _require_empty(data_dir: Path) -> None:
         )
 
 
-def _put_into_place(stage: Path, data_dir: Path) -> None:
+def put_into_place(stage: Path, data_dir: Path) -> None:
+    """Move the restored database to its place, which must still be free. BackupError."""
     try:
         (stage / _CLUSTER).rename(data_dir / _CLUSTER)
     except OSError as error:

@@ -51,6 +51,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "vault": "Manage the keys that encrypt secrets.",
             "backup": "Write a backup of the whole installation to a file.",
             "restore": "Restore a backup into an empty place, or check it.",
+            "audit": "Verify the audit log, and export it.",
             "db": "Manage the schema of the database.",
             "config": "Print every setting with its source; secrets are hidden.",
             "doctor": "Check isolation, runtimes and database of this host.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,10 @@ import typer
 
 from runwright.backups.archive import ArchiveReader
 from runwright.backups.model import BackupManifest, CopyProgress
+from runwright.backups.point_in_time import restore_to_time
 from runwright.backups.restore import check_backup, restore_database, restore_embedded
 from runwright.cli.backup import Programs, secrets_text, summary_of
-from runwright.cli.exits import CommandError, ExitCode
+from runwright.cli.exits import CommandError, ExitCode, UsageError
 from runwright.cli.options import VAULT_SETTINGS, takes_settings
 from runwright.cli.output import Output, section
 from runwright.cli.progress import byte_bar
@@ -33,7 +35,13 @@ def restore(
     settings: Settings,
     *,
     output: Output,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup, or the folder of wal_archive.")],
+    to_time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="From an archive: restore the moment, such as 2026-07-01T12:00:00Z."
+        ),
+    ] = None,
     verify: Annotated[
         bool,
         typer.Option(
@@ -51,12 +59,17 @@ def restore(
     --verify restores into a temporary folder (TMPDIR), migrates it, decrypts all secrets if their key is in
     the file or here, runs a job there, and deletes it. Nothing that was queued or due is run or sent.
 
+    --to-time restores the embedded database from the folder of wal_archive as it was at that time.
+
     Examples:
     $ runwright restore monday.backup --verify
     $ runwright restore monday.backup --data-dir restored
     """
     if not file.exists():
         raise CommandError(f"There is no file {file}.", ExitCode.NOT_FOUND)
+    if file.is_dir() or to_time is not None:
+        _restore_point(settings, file, to_time, output)
+        return
     with ArchiveReader(file) as reader:
         began = time.monotonic()
         trial = None
@@ -72,6 +85,35 @@ def restore(
     shown |= {} if trial is None else {"trial": msgspec.to_builtins(trial)}
     output.thing(shown, lambda: _done(settings, file, manifest, seconds, trial))
     _warn_of_key(settings, manifest)
+
+
+def _restore_point(settings: Settings, folder: Path, to_time: str | None, output: Output) -> None:
+    if to_time is None or not folder.is_dir():
+        raise UsageError("An archive is a folder, and is restored with --to-time TIME.")
+    if settings.database_url is not None:
+        raise UsageError("Only the embedded database has an archive.", hint="Leave --database-url out.")
+    at = _parse_time(to_time)
+    began = time.monotonic()
+    point = asyncio.run(restore_to_time(folder, settings.data_dir, at))
+    about = {
+        "at": clock(at),
+        "copy of": clock(point.base),
+        "log": f"{point.segments:,} files",
+        "last write": clock(point.last_commit) if point.last_commit else "",
+        "next": f"put vault-key beside it, then: runwright serve --data-dir {settings.data_dir}",
+    }
+    title = f"✓ restored into {settings.data_dir}   {time.monotonic() - began:.1f} s"
+    output.thing(msgspec.to_builtins(point), lambda: section(title, about))
+
+
+def _parse_time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError("--to-time is a time such as 2026-07-01T12:00:00Z.") from None
+    if at.tzinfo is None:
+        raise UsageError("--to-time needs a zone: Z, or an offset such as +02:00.")
+    return at
 
 
 async def _restore(

@@ -1,7 +1,10 @@
 """`runwright system`: the state of the server, for its operator."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from runwright.cli.output import section
 from runwright.cli.remote import Remote, reads
@@ -12,17 +15,48 @@ if TYPE_CHECKING:
     from runwright.client.models.system import SystemInfo
 
 
+class Part(StrEnum):
+    """A part of the report."""
+
+    DISK = "disk"
+
+
 @reads
-def system(remote: Remote) -> None:
+def system(
+    remote: Remote,
+    *,
+    part: Annotated[
+        Part | None, typer.Argument(metavar="[disk]", help="disk: only what takes how much room.")
+    ] = None,
+) -> None:
     """Show executors, isolation, queue, database and disks.
 
     Only the operator may see it, with the platform key.
 
     Examples:
     $ runwright system
+    $ runwright system disk
     """
     found = remote.client.system()
-    remote.output.thing(found, lambda: system_text(found))
+    remote.output.thing(found, lambda: system_text(found) if part is None else disk_text(found))
+
+
+def disk_text(one: "SystemInfo") -> str:
+    """Return what takes how much room: the database by its parts, and the file systems."""
+    return "\n".join(
+        [
+            section(
+                f"database   {bytes_text(one.database['size_bytes'])}",
+                {each["name"]: _storage(each) for each in one.storage},
+            ),
+            section("disks", {each["folder"]: _disk(each) for each in one.disks}),
+        ]
+    )
+
+
+def _storage(each: dict[str, Any]) -> str:
+    unused = each["unused_bytes"]
+    return bytes_text(each["size_bytes"]) + (f"   {bytes_text(unused)} of it unused" if unused else "")
 
 
 def system_text(one: "SystemInfo") -> str:

@@ -6,14 +6,15 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from runwright.config.keeping_settings import KeepingSettings
 from runwright.config.setting_types import (
     ROLE_NAMES,
     Count,
-    Days,
     Heading,
     KeyText,
     Origin,
     Port,
+    PortOrZero,
     PublicUrl,
     RoleName,
     Seconds,
@@ -27,13 +28,20 @@ from runwright.core.hostnames import DEFAULT_PORTS
 SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key", "vault_key"})
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(KeepingSettings, frozen=True, kw_only=True):
     """All settings. `sources` names the source of each that is not the default."""
 
     host: Annotated[str, Heading("Server"), Meta(min_length=1, description="Address to listen on.")] = (
         "127.0.0.1"
     )
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 selects a free one.")] = 8080
+    probe_port: Annotated[
+        PortOrZero | None,
+        about(
+            "Port on which a process of any roles answers /livez, /readyz, /healthz and /metrics; 0"
+            " selects a free one. Default: none; the role api answers them on port."
+        ),
+    ] = None
     public_url: Annotated[
         PublicUrl | None,
         about(
@@ -374,25 +382,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=1, le=10_000, description="Maximum number of a tenant's automation runs in progress at once."
         ),
     ] = 5
-    retention_jobs_days: Annotated[
-        Days,
-        Heading("Retention, in days"),
-        about("Retention of ended jobs, with their attempts and results."),
-    ] = 90.0
-    retention_logs_days: Annotated[Days, about("Retention of the logs of ended jobs.")] = 30.0
-    retention_ticks_days: Annotated[
-        Days, about("Retention of the ticks of schedules and their outcomes.")
-    ] = 90.0
-    retention_runs_days: Annotated[Days, about("Retention of ended automation runs.")] = 90.0
-    retention_events_days: Annotated[Days, about("Retention of events and of their webhook deliveries.")] = (
-        30.0
-    )
-    retention_audit_days: Annotated[Days, about("Retention of the audit log.")] = 365.0
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Omit the values: some are secrets, and this may be logged."""
         return f"Settings(sources={self.sources!r})"
 
 
-FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings) if field.name != "sources"}
+_INHERITED: Final = KeepingSettings.__struct_fields__
+FIELDS: Final = {
+    field.name: field
+    for field in sorted(msgspec.structs.fields(Settings), key=lambda one: one.name in _INHERITED)
+    if field.name != "sources"
+}
+"""All settings in the order of the documentation."""

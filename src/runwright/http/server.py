@@ -7,17 +7,17 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Final, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from runwright.core.errors import RunwrightError
-from runwright.http.app import Application
 from runwright.http.connection import LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable
-from runwright.http.services import EdgeSettings, Services
+from runwright.http.services import EdgeSettings
 
 RECEIVE_BYTES: Final = 256 * 1024
 """What the kernel keeps of a connection that is not read; it would let clients send several MiB."""
@@ -26,9 +26,9 @@ RECEIVE_BYTES: Final = 256 * 1024
 class _Uvicorn(uvicorn.Server):
     """Uvicorn without signal handlers, which ends waiting requests when it shuts down."""
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, end_waits: Callable[[], None]) -> None:
         super().__init__(config)
-        self._services = services
+        self._end_waits = end_waits
         self.listening = asyncio.Event()
         self.stopping = asyncio.Event()
 
@@ -43,11 +43,7 @@ class _Uvicorn(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
             connection.shutdown()  # first, so that responses from now on announce the end of the connection
-        self._services.events.feed.end()
-        self._services.jobs.end_waits()
-        self._services.job_views.end_tails()
-        self._services.deployments.end_waits()
-        self._services.automations.runs.end_waits()
+        self._end_waits()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -58,7 +54,16 @@ class _Uvicorn(uvicorn.Server):
 class HttpServer:
     """Listens and serves until stopped; `stop` may be called unstarted and twice."""
 
-    def __init__(self, app: Application, *, host: str, port: int, edge: EdgeSettings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        edge: EdgeSettings,
+        end_waits: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`end_waits` is called when a stop begins, and ends the requests that wait for something."""
         self._host = host
         self._port = port
         self._caps = edge.connections
@@ -80,7 +85,7 @@ class HttpServer:
                 timeout_keep_alive=edge.keep_alive_seconds,
                 timeout_graceful_shutdown=edge.stop_seconds,
             ),
-            app.services,
+            end_waits,
         )
         self._serving: asyncio.Task[None] | None = None
 
@@ -110,21 +115,21 @@ class AddressError(RunwrightError):
     code = "address"
 
 
-async def check_address(host: str, port: int) -> None:
+async def check_address(host: str, port: int, *, setting: str = "port") -> None:
     """Raise AddressError if the server could not listen there now, before anything else is started."""
-    (await listen(host, port, 1)).close()
+    (await listen(host, port, 1, setting=setting)).close()
 
 
-async def listen(host: str, port: int, backlog: int) -> socket.socket:
+async def listen(host: str, port: int, backlog: int, *, setting: str = "port") -> socket.socket:
     """Return a listening socket. Raises AddressError, which names what to do."""
     try:
         return await _bind(host, port, backlog)
     except OSError as error:
-        raise AddressError(_explain(error, host, port)) from None
+        raise AddressError(_explain(error, host, port, setting)) from None
 
 
-def _explain(error: OSError, host: str, port: int) -> str:
-    choose = "with --port or RUNWRIGHT_PORT"
+def _explain(error: OSError, host: str, port: int, setting: str) -> str:
+    choose = f"with --{setting.replace('_', '-')} or RUNWRIGHT_{setting.upper()}"
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} of {host} is in use. Stop the other program, or choose another port {choose}."
     if error.errno == errno.EACCES:

@@ -134,6 +134,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     availability: Availability = msgspec.field(default_factory=Availability)
     """Of the database, for the time that a request waits for it."""
 
+    def end_waits(self) -> None:
+        """End the requests that wait for something; those that come later do not wait."""
+        self.events.feed.end()
+        self.jobs.end_waits()
+        self.job_views.end_tails()
+        self.deployments.end_waits()
+        self.automations.runs.end_waits()
+
 
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of the edge."""

@@ -36,6 +36,15 @@ class DiskReport(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int
 
 
+class StorageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a part of the data takes in the database, with its indexes."""
+
+    name: str
+    size_bytes: int
+    unused_bytes: int = 0
+    """Of code and dependencies: what no version has, which retention deletes."""
+
+
 class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the server."""
 
@@ -47,4 +56,5 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     executors: Sequence[ExecutorStatus]
     queue: QueueTotals
     database: DatabaseReport
+    storage: Sequence[StorageReport]
     disks: Sequence[DiskReport]

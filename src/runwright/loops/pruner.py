@@ -26,11 +26,12 @@ from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.server import ItemSetAside, RowsPruned
-from runwright.tenants.audit import prune_entries
+from runwright.tenants.audit_chain import prune_entries
 from runwright.tenants.idempotency import prune_idempotency_keys
 from runwright.tenants.job_share_store import prune_shares
 from runwright.tenants.session_store import prune_sessions
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
+from runwright.workers.unused_code import empty_old_versions, prune_blobs, prune_layers
 
 Prune = Callable[[datetime], Awaitable[int]]
 """Deletes a bounded number of rows that have expired at a time; returns how many."""
@@ -38,6 +39,11 @@ Prune = Callable[[datetime], Awaitable[int]]
 PAUSE_SECONDS: Final = 60.0
 _BACKLOG_PAUSE_SECONDS: Final = 0.05
 _BATCH: Final = 500
+_CODE_BATCH: Final = 20
+"""Blobs have up to 50 MiB each."""
+_CODE_KINDS: Final = ("code of old versions", "layers", "blobs")
+_UPLOADS_LAST: Final = timedelta(days=1)
+
 _EVENTS_OUTLIVE: Final = timedelta(days=1)
 """How much longer events are kept than their deliveries and executions."""
 
@@ -55,6 +61,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     events_days: float
     """Events, and deliveries and executions of them."""
     audit_days: float
+    versions_days: float = 0.0
+    """The code of versions that are not used any more; 0: for ever."""
 
 
 class Pruner(DatabaseLoop):
@@ -94,10 +102,15 @@ class Pruner(DatabaseLoop):
             ),
             "ticks": lambda now: prune_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
+        if retention.versions_days:
+            self._tasks |= _code_tasks(db, _days(retention.versions_days))
 
     async def _make_pass(self) -> float:
-        counts = [await self._prune(kind, prune) for kind, prune in self._tasks.items()]
-        return _BACKLOG_PAUSE_SECONDS if max(counts) >= _BATCH else PAUSE_SECONDS
+        counts = {kind: await self._prune(kind, prune) for kind, prune in self._tasks.items()}
+        more = any(
+            count >= (_CODE_BATCH if kind in _CODE_KINDS else _BATCH) for kind, count in counts.items()
+        )
+        return _BACKLOG_PAUSE_SECONDS if more else PAUSE_SECONDS
 
     async def _prune(self, kind: str, prune: Prune) -> int:
         watch = Stopwatch()
@@ -111,6 +124,17 @@ class Pruner(DatabaseLoop):
         if count:
             self._emit(RowsPruned(kind=kind, count=count, duration_seconds=watch.seconds()))
         return count
+
+
+def _code_tasks(db: Database, kept: timedelta) -> dict[str, Prune]:
+    """Return the tasks that delete unused code; in their order each makes work for the next."""
+    return {
+        "code of old versions": lambda now: empty_old_versions(
+            db, before=now - kept, now=now, limit=_CODE_BATCH
+        ),
+        "layers": lambda now: prune_layers(db, before=now - kept, limit=_CODE_BATCH),
+        "blobs": lambda now: prune_blobs(db, before=now - _UPLOADS_LAST, limit=_CODE_BATCH),
+    }
 
 
 def _days(days: float) -> timedelta:

@@ -34,6 +34,17 @@ class Family(msgspec.Struct, frozen=True):
     samples: Sequence[MetricSample]
 
 
+Samples = Sequence[tuple[Mapping[str, object], float]]
+"""Values by their labels."""
+
+
+def family(name: str, kind: str, description: str, value: float | Samples) -> Family:
+    """Return the family `runwright_NAME` of one value, or of values with labels."""
+    samples: Samples = [({}, value)] if isinstance(value, int | float) else value
+    full_name = f"runwright_{name}"
+    return Family(full_name, kind, description, [MetricSample(full_name, *sample) for sample in samples])
+
+
 class Counter:
     """Counts by labels."""
 

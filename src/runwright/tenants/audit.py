@@ -2,7 +2,7 @@
 
 A row has hashes of the subject before and after the write, never its content. Submitting jobs
 writes no row: the job itself records who submitted it, when and with which input, and is immutable.
-A write without effect writes none either.
+A write without effect writes none either. How entries are protected is in `audit_chain`.
 """
 
 import hashlib
@@ -112,20 +112,6 @@ class AuditLog:
 async def list_entries(db: Database, which: AuditFilter, page: PageRequest) -> Listing[AuditEntry]:
     """Return a page of the entries, newest first."""
     return (await fetch_page(db, _LISTED, _conditions(which), page)).map(_entry)
-
-
-async def prune_entries(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` entries older than a time; return how many were deleted."""
-    rows = await db.fetch(
-        """
-        DELETE FROM audit_log WHERE id IN (
-            SELECT id FROM audit_log WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
-        ) RETURNING 1
-        """,
-        floor_id("aud", before),
-        limit,
-    )
-    return len(rows)
 
 
 def _conditions(which: AuditFilter) -> Conditions:

@@ -16,7 +16,7 @@ from typing import Final
 
 from runwright.config import Settings
 from runwright.http.server import check_address
-from runwright.telemetry.events.server import ServerStopping
+from runwright.telemetry.events.server import ProbesListening, ServerStopping
 from runwright.telemetry.logs import set_up_logs
 from runwright.tenants.api_keys import platform_key
 from runwright.wiring.api import start_http
@@ -24,6 +24,7 @@ from runwright.wiring.automations import load_automations
 from runwright.wiring.deliveries import open_sender, start_router, start_senders
 from runwright.wiring.executor import do_nothing, open_files, start_builder, start_executor
 from runwright.wiring.loops import start_maintenance, start_scheduler
+from runwright.wiring.reports import open_reports, start_probes
 from runwright.wiring.resources import Resources, open_resources
 from runwright.wiring.shutdown import Shutdown, exit_at_the_latest
 
@@ -59,6 +60,8 @@ async def _start(settings: Settings, shutdown: Shutdown, stack: AsyncExitStack) 
     """Start everything and report it on stdout; None if that is refused, with the reason on stderr."""
     if "api" in settings.roles:
         await check_address(settings.host, settings.port)
+    if settings.probe_port is not None:
+        await check_address(settings.host, settings.probe_port, setting="probe_port")
     res = await open_resources(settings, stack)
     if res is None:
         return None
@@ -105,9 +108,14 @@ async def _start_roles(res: Resources, shutdown: Shutdown, stack: AsyncExitStack
     sender = await open_sender(res, stack)
     if "deliverer" in roles:
         await start_senders(res, sender, stack)
+    url, reports = None, None
     if "api" in roles:
-        return await start_http(res, executor, sender, on_building, shutdown, stack)
-    return None
+        url, reports = await start_http(res, executor, sender, on_building, shutdown, stack)
+    if res.settings.probe_port is not None:
+        reports = reports or open_reports(res, res.db, executor, shutdown, stack)
+        probes = await start_probes(res, reports, res.settings.probe_port, stack)
+        res.emit(ProbesListening(url=probes))
+    return url
 
 
 async def _demonstrate(res: Resources, url: str) -> None:

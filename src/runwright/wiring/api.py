@@ -18,7 +18,6 @@ from runwright.bulk.service import BulkOperations, BulkSteps
 from runwright.config import Settings
 from runwright.db.connection import MAINTENANCE, READ, SUBMIT
 from runwright.db.pool import Database
-from runwright.db.write_probe import WriteProbe
 from runwright.egress.service import raise_file_limit
 from runwright.events.event_log import EventReader
 from runwright.executor.executor import Executor
@@ -49,16 +48,13 @@ from runwright.webhooks.sending import WebhookSender
 from runwright.webhooks.service import WebhookEndpoints
 from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
-from runwright.wiring.executor import cache_dir, spool_dir_in
+from runwright.wiring.executor import spool_dir_in
 from runwright.wiring.feed import open_credential_watch, open_feed
-from runwright.wiring.gauges import Gauges
-from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.mcp import LateMcp
+from runwright.wiring.reports import open_reports
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
-from runwright.wiring.runtimes import RuntimeReporter
 from runwright.wiring.shutdown import Shutdown
-from runwright.wiring.system import SystemReporter
 from runwright.workers.bundles.members import ArchiveLimits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.bundles.stored import StoredBundles
@@ -80,8 +76,8 @@ async def start_http(
     on_building: Callable[[], None],
     shutdown: Shutdown,
     stack: AsyncExitStack,
-) -> str:
-    """Start the HTTP server and return its URL."""
+) -> tuple[str, ServerReports]:
+    """Start the HTTP server; return its URL, and what it reports."""
     services = await open_services(res, executor, sender, on_building, shutdown, stack)
     edge = _edge_settings(res.settings)
     app = build_app(services, edge)
@@ -89,9 +85,11 @@ async def start_http(
         app.mount(
             "/mcp", LateMcp(app, edge, allow=res.settings.mcp, worker_tools=res.settings.mcp_worker_tools)
         )
-    server = HttpServer(app, host=res.settings.host, port=res.settings.port, edge=edge)
+    server = HttpServer(
+        app, host=res.settings.host, port=res.settings.port, edge=edge, end_waits=services.end_waits
+    )
     stack.push_async_callback(server.stop)
-    return await server.start()
+    return await server.start(), services.reports
 
 
 def _edge_settings(settings: Settings) -> EdgeSettings:
@@ -141,7 +139,6 @@ async def open_services(
     reader = _bundle_reader(res, db)
     executions = Executions(db, clock=res.clock, on_decided=res.event_notifications.appended)
     keys, sessions, shares = await _open_credentials(res, db, stack)
-    queues = Queues(db, clock=res.clock)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
         worker_state=WorkerState(db, clock=res.clock),
@@ -151,7 +148,7 @@ async def open_services(
         jobs=jobs,
         job_views=_job_views(res, db, jobs, admission),
         bulk=await _open_bulk(res, db, admission, stack),
-        queues=queues,
+        queues=Queues(db, clock=res.clock),
         analytics=Analytics(db, clock=res.clock),
         schedules=_schedules(res, db, admission),
         backfills=await _open_backfills(res, db, admission, stack),
@@ -168,7 +165,7 @@ async def open_services(
         credential_watch=open_credential_watch(res, db, admission.tenant_status, stack),
         outgoing=outgoing_policy(res.settings),
         tenancy=_tenancy(res, db, admission),
-        reports=_reports(res, db, queues, executor, shutdown, stack),
+        reports=open_reports(res, db, executor, shutdown, stack),
         clock=res.clock,
         emit=res.emit,
         offload=res.offload,
@@ -196,28 +193,6 @@ def _tenancy(res: Resources, db: Database, admission: AdmissionControl) -> Tenan
         limiter=admission.rate_limiter,
         usage=admission.usage,
         audit=AuditLog(db),
-    )
-
-
-def _reports(
-    res: Resources,
-    db: Database,
-    queues: Queues,
-    executor: Executor | None,
-    shutdown: Shutdown,
-    stack: AsyncExitStack,
-) -> ServerReports:
-    draining = shutdown.requested.is_set
-    gauges = Gauges(db, queues, clock=res.clock, cache_dir=cache_dir(res.settings))
-    res.metrics.register(gauges.families)
-    health = HealthReporter(db, clock=res.clock, host=res.host, executor=executor, draining=draining)
-    return ServerReports(
-        health=health.report,
-        ready=_readiness(res, shutdown, stack),
-        system=SystemReporter(db, res.settings, res.host, queues).report,
-        runtimes=RuntimeReporter(db, res.host).report,
-        metrics=res.metrics,
-        sample_gauges=gauges.refresh,
     )
 
 
@@ -369,13 +344,3 @@ def _agents(res: Resources, db: Database) -> Agents:
         on_due=res.event_notifications.due,
         on_subscribed=res.event_notifications.subscribed,
     )
-
-
-def _readiness(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> Callable[[], Awaitable[bool]]:
-    probe = WriteProbe(res.dsn, res.availability)
-    stack.push_async_callback(probe.close)
-
-    async def ready() -> bool:
-        return not shutdown.requested.is_set() and await probe.problem() is None
-
-    return ready

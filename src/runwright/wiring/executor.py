@@ -40,6 +40,7 @@ from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, OnLine, OnOutcome
 from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
+from runwright.wiring.executor_metrics import executor_metrics
 from runwright.wiring.import_check import ImportChecks
 from runwright.wiring.resources import (
     Resources,
@@ -93,6 +94,15 @@ async def start_executor(
     stack.callback(halting.cancel)
     await start_loop(executor, stack)
     await start_loop(promoter, stack)
+    res.metrics.register(
+        partial(
+            executor_metrics,
+            executor.pool.stats,
+            term,
+            slots=_pool_settings(res.settings).slots,
+            lease_seconds=res.settings.lease_seconds,
+        )
+    )
     checks = ImportChecks(
         res.db, preparation=preparation, make_pool=partial(_make_check_pool, res, egress, term)
     )

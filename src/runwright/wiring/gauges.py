@@ -1,21 +1,28 @@
-"""The gauges of `/metrics`: the state of the whole installation, sampled when they are scraped."""
+"""The gauges of the whole installation in `/metrics`, sampled from the database when they are scraped.
+
+The cost of a sample grows with the queue, so it is bounded in time and not in rows: at most one is taken at
+a time, none before ten times as long has passed as the last one took, and a scrape that would have to wait
+longer than `SAMPLE_SECONDS` gets the previous samples, whose age is a metric too.
+"""
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from runwright.analytics.queues import Queues
+from runwright.analytics.queues import PRIORITY_CLASSES, QueueClass, Queues
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
-from runwright.telemetry.prometheus import Family, MetricSample
+from runwright.schedules.store.ticks import next_due_at
+from runwright.telemetry.prometheus import Family, Samples, family
 from runwright.workers.bundles.folders import cached_bytes
 
 SAMPLE_SECONDS: Final = 2.0
-"""How long a scrape waits for the database."""
+"""How long a scrape waits for samples."""
 
+_LONGEST_SECONDS: Final = 30.0
 _SHOWN_SECONDS: Final = 1.0
 _KEPT_TIMES: Final = 10
 
@@ -27,55 +34,98 @@ _OUTBOX: Final = """
 SELECT kind, count(*) AS pending, count(*) FILTER (WHERE claimed) AS claimed, min(due_at) AS oldest_due_at
 FROM outbox GROUP BY kind
 """
+_EVENTS: Final = """
+SELECT queued.count, created_at AS oldest_at
+FROM (SELECT count(*), min(position) AS first FROM event_queue) AS queued LEFT JOIN events ON position = first
+"""
 _KINDS: Final = ("webhook", "agent")
 
-Samples = Sequence[tuple[Mapping[str, str], float]]
+_SAMPLE_AGE: Final = "How old the samples of the whole installation are."
+_OLDEST: Final = "For how long the oldest job that waits has been due."
+_EXECUTORS_LIVE: Final = "Executors with a live lease that do not drain."
+_SLOTS: Final = "The slots of these, without those of newcomers."
+_PENDING: Final = "Requests to webhooks and agents that wait."
+_IN_FLIGHT: Final = "Those of them that are being sent."
+_OUTBOX_AGE: Final = "For how long the oldest of them has been due."
+_ROUTER_QUEUE: Final = "Events that have not been handed to their subscribers yet."
+_ROUTER_LAG: Final = "How old the oldest of these events is."
+_TICK_OVERDUE: Final = "For how long the oldest tick that was not fired has been due."
+_CACHE: Final = "Unpacked bundles and dependencies in `cache_dir` of the process that answers."
+
+_gauge = partial(family, kind="gauge")
 
 
 class Gauges:
-    """Collects the samples of the latest `refresh`; none while the database does not answer."""
+    """Collects the latest samples; none while the database does not answer."""
 
-    def __init__(self, db: Database, queues: Queues, *, clock: Clock, cache_dir: Path) -> None:
+    def __init__(
+        self, db: Database, queues: Queues, *, clock: Clock, cache_dir: Path, runtimes: Collection[str]
+    ) -> None:
+        """`runtimes`: which have samples also without a job, so that what reads them finds a zero."""
         self._db = db
+        self._runtimes = runtimes
         self._queues = queues
         self._clock = clock
         self._cache_dir = cache_dir
-        self._lock = asyncio.Lock()
+        self._sampling: asyncio.Task[None] | None = None
         self._shown_until = 0.0
+        self._sampled_at: datetime | None = None
         self._metrics: Sequence[Family] = ()
 
     def families(self) -> Iterable[Family]:
-        """Return the latest samples."""
-        return self._metrics
+        """Return the latest samples, and their age."""
+        if not self._metrics:
+            return ()
+        age = _age(self._sampled_at, self._clock())
+        return [*self._metrics, _gauge("sample_age_seconds", description=_SAMPLE_AGE, value=age)]
 
     async def refresh(self) -> None:
-        """Take samples, unless the latest ones are new in proportion to what they cost. Never raises."""
+        """Wait a bounded time for new samples, if it is time for them. Never raises."""
         loop = asyncio.get_running_loop()
-        async with self._lock:
-            began_at = loop.time()
-            if began_at < self._shown_until:
-                return
-            self._metrics = ()
-            with contextlib.suppress(Exception):  # the probes report a database that is away
-                async with asyncio.timeout(SAMPLE_SECONDS):
-                    self._metrics = [*await self._jobs(), *await self._outbox(), *await self._storage()]
-            took = loop.time() - began_at
-            self._shown_until = loop.time() + max(_SHOWN_SECONDS, _KEPT_TIMES * took)
+        if self._sampling is None and loop.time() >= self._shown_until:
+            self._sampling = loop.create_task(self._sample(), name="gauges")
+        if self._sampling is not None:
+            await asyncio.wait({self._sampling}, timeout=SAMPLE_SECONDS)
 
-    async def _jobs(self) -> list[Family]:
-        totals = await self._queues.totals()
+    def stop(self) -> None:
+        """Give up the samples that are being taken."""
+        if self._sampling is not None:
+            self._sampling.cancel()
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        began_at, now = loop.time(), self._clock()
+        try:
+            async with asyncio.timeout(_LONGEST_SECONDS):
+                self._metrics = [
+                    *await self._jobs(now),
+                    *await self._outbox(now),
+                    *await self._lags(now),
+                    *await self._storage(),
+                ]
+        except Exception:  # noqa: BLE001  the probes report a database that is away
+            self._metrics = ()
+        finally:
+            self._sampled_at, self._sampling = now, None
+            self._shown_until = loop.time() + max(_SHOWN_SECONDS, _KEPT_TIMES * (loop.time() - began_at))
+
+    async def _jobs(self, now: datetime) -> list[Family]:
+        classes = await self._queues.classes()
         executors = dict(await self._db.fetchrow(_EXECUTORS) or {})
-        states = [({"state": state}, getattr(totals, state)) for state in ("ready", "waiting", "running")]
-        age = _age(totals.oldest_due_at, totals.sampled_at)
+        states = [
+            ({"state": state}, sum(getattr(one, state) for one in classes))
+            for state in ("ready", "waiting", "running")
+        ]
+        age = max((_age(one.oldest_due_at, now) for one in classes), default=0.0)
         return [
-            _gauge("jobs", "Jobs that have not ended, of all tenants, by state.", states),
-            _gauge("oldest_due_job_seconds", "For how long the oldest job that waits has been due.", age),
-            _gauge("executors", "Executors with a live lease that do not drain.", executors["live"]),
-            _gauge("executor_slots", "The slots of these, without those of newcomers.", executors["slots"]),
+            _gauge("jobs", description="Jobs that have not ended, of all tenants, by state.", value=states),
+            *_by_class(classes, self._runtimes, now),
+            _gauge("oldest_due_job_seconds", description=_OLDEST, value=age),
+            _gauge("executors", description=_EXECUTORS_LIVE, value=executors["live"]),
+            _gauge("executor_slots", description=_SLOTS, value=executors["slots"]),
         ]
 
-    async def _outbox(self) -> list[Family]:
-        now = self._clock()
+    async def _outbox(self, now: datetime) -> list[Family]:
         rows = {row["kind"]: dict(row) for row in await self._db.fetch(_OUTBOX)}
         none = {"pending": 0, "claimed": 0, "oldest_due_at": None}
         kinds = [({"kind": kind}, rows.get(kind, none)) for kind in _KINDS]
@@ -85,26 +135,56 @@ class Gauges:
 
         ages = [(labels, _age(row["oldest_due_at"], now)) for labels, row in kinds]
         return [
-            _gauge("outbox_pending", "Requests to webhooks and agents that wait.", samples("pending")),
-            _gauge("outbox_in_flight", "Those of them that are being sent.", samples("claimed")),
-            _gauge("outbox_oldest_due_seconds", "For how long the oldest of them has been due.", ages),
+            _gauge("outbox_pending", description=_PENDING, value=samples("pending")),
+            _gauge("outbox_in_flight", description=_IN_FLIGHT, value=samples("claimed")),
+            _gauge("outbox_oldest_due_seconds", description=_OUTBOX_AGE, value=ages),
+        ]
+
+    async def _lags(self, now: datetime) -> list[Family]:
+        events = dict(await self._db.fetchrow(_EVENTS) or {})
+        overdue = _age(await next_due_at(self._db), now)
+        return [
+            _gauge("router_queue_events", description=_ROUTER_QUEUE, value=events["count"]),
+            _gauge("router_lag_seconds", description=_ROUTER_LAG, value=_age(events["oldest_at"], now)),
+            _gauge("tick_overdue_seconds", description=_TICK_OVERDUE, value=overdue),
         ]
 
     async def _storage(self) -> list[Family]:
         database = await self._db.fetchval("SELECT pg_database_size(current_database())")
         cache = await asyncio.to_thread(cached_bytes, self._cache_dir)
         return [
-            _gauge("database_size_bytes", "The size of the database.", database),
-            _gauge("cache_size_bytes", "Unpacked bundles and dependencies in `cache_dir`.", cache),
+            _gauge("database_size_bytes", description="The size of the database.", value=database),
+            _gauge("cache_size_bytes", description=_CACHE, value=cache),
         ]
+
+
+def _by_class(classes: Sequence[QueueClass], known: Collection[str], now: datetime) -> list[Family]:
+    """Return the queue by runtime and priority class, every class of every runtime."""
+    found = {(one.runtime, one.priority_class): one for one in classes}
+    runtimes = sorted({*known, *(one.runtime for one in classes)})
+    every = [
+        found.get((runtime, each)) or QueueClass(runtime=runtime, priority_class=each)
+        for runtime in runtimes
+        for each in PRIORITY_CLASSES
+    ]
+    labelled = [({"runtime": one.runtime, "priority_class": one.priority_class}, one) for one in every]
+    return [
+        _gauge(
+            "queue_jobs",
+            description="Jobs by runtime, priority class and state.",
+            value=[
+                (labels | {"state": state}, getattr(one, state))
+                for labels, one in labelled
+                for state in ("ready", "waiting", "running")
+            ],
+        ),
+        _gauge(
+            "queue_oldest_due_seconds",
+            description="For how long the oldest job that waits has been due, by runtime and priority class.",
+            value=[(labels, _age(one.oldest_due_at, now)) for labels, one in labelled],
+        ),
+    ]
 
 
 def _age(since: datetime | None, now: datetime) -> float:
     return 0.0 if since is None else max((now - since).total_seconds(), 0.0)
-
-
-def _gauge(name: str, documentation: str, value: float | Samples) -> Family:
-    samples: Samples = [({}, value)] if isinstance(value, int | float) else value
-    full_name = f"runwright_{name}"
-    found = [MetricSample(full_name, labels, number) for labels, number in samples]
-    return Family(full_name, "gauge", documentation, found)

@@ -20,9 +20,11 @@ from runwright.core.ids import new_id
 from runwright.db.availability import Availability
 from runwright.db.connection import FINISH, StatementClass
 from runwright.db.embedded import EmbeddedPostgres
+from runwright.db.embedded.wal_archive import remember
 from runwright.db.migrator import prepare_schema
 from runwright.db.notifications import Listener
-from runwright.db.pool import Database, close_pool, connect, open_pool
+from runwright.db.pool import Database, Pool, close_pool, connect, open_pool
+from runwright.db.pool_usage import PoolUsage
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.leases.store import live_executors
@@ -58,6 +60,7 @@ class Resources(msgspec.Struct, frozen=True):
     clock: Clock
     emit: Emit
     metrics: MetricRegistry
+    pool_usage: PoolUsage
     availability: Availability
     db: Database
     job_notifications: JobNotifications
@@ -80,6 +83,9 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     dsn = await _open_database(settings, emit, stack)
     availability = Availability(emit)
     db = await _open_pool(dsn, availability, FINISH, LOOP_CONNECTIONS, stack, by_key=True)
+    usage = PoolUsage()
+    metrics.register(usage.families)
+    usage.add(FINISH.name, db)
     job_notifications, event_notifications = await _open_notifications(dsn, availability, emit, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
@@ -95,6 +101,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         system_clock,
         emit,
         metrics,
+        usage,
         availability,
         db,
         job_notifications,
@@ -134,6 +141,7 @@ async def _open_database(settings: Settings, emit: Emit, stack: AsyncExitStack) 
     """Return the DSN of the database, whose schema is up to date; start the embedded server if needed."""
     dsn = settings.database_url
     if dsn is None:
+        await asyncio.to_thread(remember, settings.data_dir, settings.wal_archive)
         embedded = EmbeddedPostgres(settings.data_dir, emit=emit)
         stack.push_async_callback(embedded.stop)
         dsn = await embedded.start()
@@ -184,7 +192,7 @@ async def open_database_pool(
     lazy: bool = False,
 ) -> Database:
     """Open a pool for statements of a class; `lazy` ones have connections only while they are used."""
-    return await _open_pool(
+    pool = await _open_pool(
         res.dsn,
         res.availability,
         statement_class,
@@ -194,6 +202,8 @@ async def open_database_pool(
         by_index=by_index,
         lazy=lazy,
     )
+    res.pool_usage.add(statement_class.name, pool)
+    return pool
 
 
 async def _open_pool(
@@ -206,7 +216,7 @@ async def _open_pool(
     by_key: bool = False,
     by_index: bool = False,
     lazy: bool = False,
-) -> Database:
+) -> Pool:
     pool = await open_pool(
         dsn,
         max_size=size,

@@ -15,6 +15,7 @@ from runwright.http.system_report import DatabaseReport, DiskReport, IsolationRe
 from runwright.leases.store import list_executors
 from runwright.runtimes.host import Host
 from runwright.wiring.executor import cache_dir
+from runwright.wiring.storage import read_storage
 
 _DATABASE: Final = """
 SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS size_bytes,
@@ -45,6 +46,7 @@ class SystemReporter(msgspec.Struct, frozen=True):
             executors=await list_executors(self.db),
             queue=await self.queues.totals(),
             database=await self._database(),
+            storage=await read_storage(self.db),
             disks=await asyncio.to_thread(_disks, self.settings),
         )
 

@@ -31,6 +31,7 @@ from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundl
 from runwright.workers.model import DeployNote, ImportCheck, Version, VersionStatus, Worker
 from runwright.workers.service import no_worker, require_open
 from runwright.workers.store import fetch_worker, update_worker
+from runwright.workers.unused_code import GONE
 from runwright.workers.versions import (
     fetch_build_log,
     fetch_version,
@@ -222,7 +223,10 @@ class Deployments:
             worker = await self._lock(db, caller.tenant_id, worker_id)
             target = await self._find(db, caller.tenant_id, worker_id, version)
             if target.status is not VersionStatus.READY:
-                raise ConflictError(f"Version {version} is {target.status}; only a ready one can serve.")
+                reason = f" {target.error}" if target.error == GONE else ""
+                raise ConflictError(
+                    f"Version {version} is {target.status}; only a ready one can serve.{reason}"
+                )
             before, now = worker, max(self._clock(), worker.updated_at)
             if not target.active:
                 worker = msgspec.structs.replace(

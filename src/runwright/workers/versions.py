@@ -108,11 +108,11 @@ async def list_versions(
 async def ready_versions(
     db: PoolConnection, versions: Collection[tuple[str, int]]
 ) -> frozenset[tuple[str, int]]:
-    """Return which of these (worker, version) can run."""
+    """Return which of these (worker, version) can run; they keep their code until the transaction ends."""
     rows = await db.fetch(
         """
         SELECT v.worker_id, v.version FROM unnest($1::text[], $2::integer[]) AS k (worker_id, version)
-        JOIN worker_versions v USING (worker_id, version) WHERE v.status = 'ready'
+        JOIN worker_versions v USING (worker_id, version) WHERE v.status = 'ready' FOR SHARE OF v
         """,
         [worker_id for worker_id, _ in versions],
         [version for _, version in versions],

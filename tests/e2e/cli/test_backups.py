@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.contract.conftest import PLATFORM_KEY, Server, serving
 from tests.e2e.cli.conftest import Home
+from tests.waiting import PATIENCE_SECONDS, until
 
 from runwright import Runwright
 
@@ -54,6 +56,47 @@ def test_an_installation_comes_back_with_its_jobs_and_secrets(
             "length": len(VALUE),
             "got": {"n": 2},
         }
+
+
+def test_a_backup_under_load_has_every_ended_job_and_each_queued_one_ends_once(
+    operator: Home, rw: Runwright, key: str, place: Path
+) -> None:
+    rw.workers.create("busy", "python", source_code="def handler(input, env):\n    return input['n']\n")
+    ended = [rw.jobs.run("busy", {"n": n}, wait=60).id for n in range(3)]
+    enough, stop = threading.Event(), threading.Event()
+
+    def submit() -> None:
+        for n in range(100, 400):
+            rw.jobs.submit("busy", {"n": n})
+            if n == 120:
+                enough.set()
+            if stop.is_set():
+                return
+
+    load = threading.Thread(target=submit)
+    load.start()
+    try:
+        assert enough.wait(PATIENCE_SECONDS)
+        operator.ok("runwright backup busy.backup --with-vault-key")
+    finally:
+        stop.set()
+        load.join()
+    data = place / "data"
+    operator.ok(f"runwright restore busy.backup --data-dir {data}")
+    with serving({}, prepared=data) as other, Runwright(other.url, key) as restored:
+        jobs = until(
+            lambda: list(restored.jobs.list(worker="busy")),
+            lambda seen: all(job.status == "completed" for job in seen),
+        )
+        assert len(jobs) >= 3 + 20
+        assert set(ended) <= {job.id for job in jobs}
+        assert {job.id: job.output for job in jobs if job.id in ended} == dict(
+            zip(ended, range(3), strict=True)
+        )
+        twice = other.write(
+            "SELECT subject_id FROM events WHERE type = 'job.completed' GROUP BY 1 HAVING count(*) > 1"
+        )
+        assert twice == "SELECT 0"
 
 
 def test_a_backup_has_no_key_unless_it_is_asked_for(

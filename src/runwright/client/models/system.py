@@ -38,4 +38,5 @@ class SystemInfo(Info, frozen=True, kw_only=True):
     executors: list[dict[str, Any]]
     queue: dict[str, Any]
     database: dict[str, Any]
+    storage: list[dict[str, Any]] = msgspec.field(default_factory=list)
     disks: list[dict[str, Any]] = msgspec.field(default_factory=list)

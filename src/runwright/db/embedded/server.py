@@ -41,6 +41,7 @@ from runwright.db.embedded.layout import DATABASE, USER, Layout
 from runwright.db.embedded.locks import FileLock, exclusive
 from runwright.db.embedded.postmaster import Postmaster
 from runwright.db.embedded.tuning import command_line
+from runwright.db.embedded.wal_archive import archive_of
 from runwright.db.errors import transient
 from runwright.telemetry.emit import Emit, error_text, ignore_event
 from runwright.telemetry.events.database import (
@@ -146,8 +147,18 @@ class EmbeddedPostgres:
             await _run_in_thread(_make_cluster, layout, programs)
             process.forget(layout)
             layout.make_socket()
+            archive = archive_of(layout)
+            if archive is not None:
+                await _run_in_thread(archive.make, layout.account)
             with _accessible(layout, layout.cluster) as (path, fds):
-                command = [str(programs / "postgres"), "-D", path, "-k", str(layout.socket), *command_line()]
+                command = [
+                    str(programs / "postgres"),
+                    "-D",
+                    path,
+                    "-k",
+                    str(layout.socket),
+                    *command_line(archive.settings() if archive else {}),
+                ]
                 return process.launch(command, layout, (*fds, alive.fd))
         finally:
             alive.close()

@@ -4,7 +4,7 @@ They are passed on its command line, so that a newer Runwright can change them w
 cluster. Other settings can be set in the cluster's own `postgresql.conf`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 SETTINGS: Final = {
@@ -50,8 +50,8 @@ SETTINGS: Final = {
 }
 
 
-def command_line() -> Iterator[str]:
-    """Yield the settings as arguments for `postgres`."""
-    for name, value in SETTINGS.items():
+def command_line(further: Mapping[str, str]) -> Iterator[str]:
+    """Yield the settings, and further ones, as arguments for `postgres`."""
+    for name, value in {**SETTINGS, **further}.items():
         yield "-c"
         yield f"{name}={value}"

@@ -62,6 +62,11 @@ class SandboxInventory:
         self.boot_failures: dict[str, str] = {}
         self.discarded: Counter[str] = Counter()
         """Number of discarded sandboxes, by reason."""
+        self._boots: Counter[str] = Counter()
+        self._boot_seconds: dict[str, float] = {}
+        self._starts: Counter[tuple[str, str]] = Counter()
+        self._fresh: dict[Sandbox, str] = {}
+        """The sandboxes that have had no job yet, and whether they booted for their code."""
 
     def open(self) -> None:
         """Begin to boot sandboxes."""
@@ -99,6 +104,7 @@ class SandboxInventory:
 
     def job_starts(self, sandbox: Sandbox, tenant_id: str) -> None:
         """Record that a tenant is active, and give the sandbox the tenant's share of the CPUs."""
+        self._starts[sandbox.runtime.partition("@")[0], self._fresh.pop(sandbox, "warm")] += 1
         if self._loop is not None:
             self.cpus.record_start(tenant_id, self._loop.time())
         self.set_cpu_share(sandbox, self.cpus.share_of(tenant_id))
@@ -146,6 +152,7 @@ class SandboxInventory:
             if sandbox is not None:
                 self._booting.add(sandbox)
                 self._bind(sandbox, code)
+                self._fresh[sandbox] = "cold"
         return sandbox
 
     def take_prebooted(self, code: WorkerCode) -> Sandbox | None:
@@ -160,6 +167,7 @@ class SandboxInventory:
         sandbox = prebooted.pop()
         self.note_use(code.interpreter)
         self._bind(sandbox, code)
+        self._fresh[sandbox] = "prebooted"
         return sandbox
 
     def _memory_mb(self, code: WorkerCode) -> int:
@@ -180,6 +188,11 @@ class SandboxInventory:
         """Record that a sandbox has booted."""
         self.boot_failures.pop(sandbox.runtime, None)
         self._booting.discard(sandbox)
+        if self._loop is not None:
+            runtime = sandbox.runtime.partition("@")[0]
+            self._boots[runtime] += 1
+            took = self._loop.time() - sandbox.created
+            self._boot_seconds[runtime] = self._boot_seconds.get(runtime, 0.0) + took
         if sandbox.code is None:
             self._prebooted.setdefault(sandbox.runtime, []).append(sandbox)
 
@@ -198,6 +211,7 @@ class SandboxInventory:
             self.boot_failures[sandbox.runtime] = reason
         self.withdraw(sandbox)
         self._booting.discard(sandbox)
+        self._fresh.pop(sandbox, None)
         self.sandboxes.discard(sandbox)
         if self._launcher is not None:
             self._launcher.release(process)
@@ -269,6 +283,9 @@ class SandboxInventory:
             running=running,
             waiting=waiting,
             booted=self.booted,
+            boots=dict(self._boots),
+            boot_seconds=dict(self._boot_seconds),
+            starts=dict(self._starts),
             boot_failures=dict(self.boot_failures),
             discarded=dict(self.discarded),
         )

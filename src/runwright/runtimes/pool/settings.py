@@ -64,6 +64,12 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     """Jobs that wait for a sandbox."""
     booted: int
+    boots: dict[str, int] = {}
+    """How many have become ready, by runtime."""
+    boot_seconds: dict[str, float] = {}
+    """How long that took, added up, by runtime."""
+    starts: dict[tuple[str, str], int] = {}
+    """How many jobs started, by runtime and how: `warm`, `prebooted` or `cold`."""
     boot_failures: dict[str, str]
     """The reason of the last boot failure, by runtime, until a boot succeeds."""
     discarded: dict[str, int]

@@ -1,6 +1,6 @@
 """The database."""
 
-from runwright.telemetry.emit import WarningEvent
+from runwright.telemetry.emit import TimedEvent, WarningEvent
 
 
 class DatabaseAway(WarningEvent, frozen=True):
@@ -40,3 +40,17 @@ class PostgresRestartFailed(WarningEvent, frozen=True):
     """The embedded server could not be started again; the next try follows."""
 
     error: str
+
+
+class BaseBackupTaken(TimedEvent, frozen=True):
+    """The embedded database was copied into its archive."""
+
+    base: str
+    segments_removed: int
+    """Files of the log that no copy needs any more."""
+
+
+class WalNotArchived(WarningEvent, frozen=True):
+    """The log of the embedded database does not reach its archive; the database keeps it, and grows."""
+
+    reason: str

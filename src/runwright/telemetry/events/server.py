@@ -23,6 +23,12 @@ class RuntimeVersionMissing(WarningEvent, frozen=True):
     error: str
 
 
+class ProbesListening(TelemetryEvent, frozen=True):
+    """Probes and metrics are answered on a port of their own."""
+
+    url: str
+
+
 class ServerStopping(TelemetryEvent, frozen=True):
     """A signal asked the server to stop."""
 

@@ -63,11 +63,14 @@ def pack(content: Iterable[bytes], *, spool_dir: Path) -> PackedBlob:
 
 
 async def insert_blob(db: PoolConnection, blob: PackedBlob, *, now: datetime) -> bool:
-    """Store a blob within the caller's transaction; False where it was stored already."""
-    row = await db.fetchrow(
+    """Store a blob within the caller's transaction; False where it was stored already.
+
+    Until the transaction ends the blob is locked, so that it is not deleted before something refers to it.
+    """
+    inserted = await db.fetchval(
         """
         INSERT INTO blobs (digest, size_bytes, packed_bytes, chunks, created_at) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT DO NOTHING RETURNING digest
+        ON CONFLICT (digest) DO UPDATE SET chunks = blobs.chunks RETURNING xmax = 0
         """,
         blob.digest,
         blob.size_bytes,
@@ -75,7 +78,7 @@ async def insert_blob(db: PoolConnection, blob: PackedBlob, *, now: datetime) ->
         blob.chunks,
         now,
     )
-    if row is None:
+    if not inserted:
         return False
     for n in range(blob.chunks):
         await db.execute(

@@ -77,6 +77,19 @@ class DiskOut(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int
 
 
+class StorageOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the data in the database."""
+
+    name: Annotated[
+        Literal["jobs", "logs", "code", "events", "agents", "schedules", "audit", "other"],
+        Meta(description="`code` has bundles and installed dependencies, `events` webhooks and deliveries."),
+    ]
+    size_bytes: Annotated[int, Meta(description="With indexes, and with room that is free again.")]
+    unused_bytes: Annotated[
+        int, Meta(description="What no version of a worker has; it is deleted after a day or its retention.")
+    ]
+
+
 class SystemOut(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the server."""
 
@@ -87,6 +100,7 @@ class SystemOut(msgspec.Struct, frozen=True, kw_only=True):
     executors: Annotated[list[ExecutorOut], Meta(description="Of all processes.")]
     queue: QueueTotalsOut
     database: DatabaseOut
+    storage: Annotated[list[StorageOut], Meta(description="The database by what is in it, largest first.")]
     disks: list[DiskOut]
 
 
@@ -105,5 +119,6 @@ def system_out(report: SystemReport) -> SystemOut:
         executors=[to_out(ExecutorOut, one) for one in report.executors],
         queue=to_out(QueueTotalsOut, queue, oldest_due_seconds=max(age, 0.0)),
         database=to_out(DatabaseOut, report.database),
+        storage=[to_out(StorageOut, one) for one in report.storage],
         disks=[to_out(DiskOut, one) for one in report.disks],
     )

@@ -1,0 +1,78 @@
+"""What a process of any role reports about itself: probes, metrics, the state of the server."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from runwright import __version__
+from runwright.analytics.queues import Queues
+from runwright.db.pool import Database
+from runwright.db.write_probe import WriteProbe
+from runwright.executor.executor import Executor
+from runwright.http.connection_limits import caps_for
+from runwright.http.probe_app import ProbeApp
+from runwright.http.server import HttpServer
+from runwright.http.services import EdgeSettings, ServerReports
+from runwright.telemetry.prometheus import family
+from runwright.wiring.executor import cache_dir
+from runwright.wiring.gauges import Gauges
+from runwright.wiring.health import HealthReporter
+from runwright.wiring.resources import Resources
+from runwright.wiring.runtimes import RuntimeReporter
+from runwright.wiring.shutdown import Shutdown
+from runwright.wiring.system import SystemReporter
+
+_SAMPLING_ROLES: Final = frozenset({"api", "scheduler"})
+"""Processes with one of these count what is in the database; more would multiply the work."""
+
+_PROBE_FILES: Final = 256
+"""As many open files as the connections of the probe port are a share of."""
+
+
+def open_reports(
+    res: Resources, db: Database, executor: Executor | None, shutdown: Shutdown, stack: AsyncExitStack
+) -> ServerReports:
+    """Return the reports of this process, which may read the database by `db`."""
+    queues = Queues(db, clock=res.clock)
+    gauges = Gauges(
+        db, queues, clock=res.clock, cache_dir=cache_dir(res.settings), runtimes=res.host.runtimes.keys()
+    )
+    stack.callback(gauges.stop)
+    samples = not _SAMPLING_ROLES.isdisjoint(res.settings.roles)
+    if samples:
+        res.metrics.register(gauges.families)
+    labels = {"version": __version__, "roles": ",".join(res.settings.roles)}
+    info = family("build_info", "gauge", "The version and the roles of this process.", [(labels, 1)])
+    res.metrics.register(lambda: [info])
+    draining = shutdown.requested.is_set
+    health = HealthReporter(db, clock=res.clock, host=res.host, executor=executor, draining=draining)
+    return ServerReports(
+        health=health.report,
+        ready=_readiness(res, shutdown, stack),
+        system=SystemReporter(db, res.settings, res.host, queues).report,
+        runtimes=RuntimeReporter(db, res.host).report,
+        metrics=res.metrics,
+        sample_gauges=gauges.refresh if samples else _nothing,
+    )
+
+
+async def start_probes(res: Resources, reports: ServerReports, port: int, stack: AsyncExitStack) -> str:
+    """Answer probes and scrapes on a port of their own; return its URL."""
+    edge = EdgeSettings(connections=caps_for(_PROBE_FILES, total=0, per_address=0))
+    server = HttpServer(ProbeApp(reports), host=res.settings.host, port=port, edge=edge)
+    stack.push_async_callback(server.stop)
+    return await server.start()
+
+
+async def _nothing() -> None:
+    """Sample nothing."""
+
+
+def _readiness(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> Callable[[], Awaitable[bool]]:
+    probe = WriteProbe(res.dsn, res.availability)
+    stack.push_async_callback(probe.close)
+
+    async def ready() -> bool:
+        return not shutdown.requested.is_set() and await probe.problem() is None
+
+    return ready
