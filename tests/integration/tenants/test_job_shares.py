@@ -116,6 +116,7 @@ async def test_what_is_ended_here_is_refused_here_at_once(shares: JobShares) -> 
     assert not await refused(shares, one)
     await shares.revoke(OPERATOR, JOB, first.id)
     assert await refused(shares, one)
+    assert not await refused(shares, other)
     await shares.set_allowed(OPERATOR, allowed=False)
     assert await refused(shares, other)
 
