@@ -42,7 +42,14 @@ _SCRIPT: Final = """(controls) => {
   };
   const pressed = (one) => getComputedStyle(one).cursor === "pointer" && isSeen(one) && !one.closest("a[href], button, input, select, textarea, label, summary, [tabindex]");
   window.walk = {
-    begin: () => { reached.clear(); first = null; ended = false; (document.querySelector("dialog[open]") ?? document.querySelector("main"))?.focus?.(); ended = false; },
+    begin: () => {
+      const top = scope(), own = top.getAttribute("tabindex");
+      top.tabIndex = -1;  // a page without a frame has no content that takes the focus
+      top.focus();
+      if (own === null) top.removeAttribute("tabindex");
+      reached.clear(); first = null; ended = false;
+    },
+    settled: () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))),
     ended: () => ended,
     inEditor: () => Boolean(active()?.matches(".cm-content")),
     missed: () => found().filter((one) => !isReached(one)).map(nameOf),
@@ -62,9 +69,10 @@ def begin(page: Page) -> None:
 def walk(page: Page) -> Json:
     """Walk through the content, or the dialog that is open; return what is wrong, by kind."""
     trapped_in, missed = "", []
-    for _ in range(3):  # rows that were drawn anew meanwhile are walked again
+    # What was missed may have come after the focus had passed: rows that were drawn anew, or a control that a scroll brings.
+    for is_slow in (False, True, True):
         page.evaluate("walk.begin()")
-        trapped_in = _press_tab_to_the_end(page)
+        trapped_in = _press_tab_to_the_end(page, is_slow=is_slow)
         missed = page.evaluate("walk.missed()")
         if not missed:
             break
@@ -77,12 +85,17 @@ def walk(page: Page) -> Json:
     return {kind: found for kind, found in wrong.items() if found}
 
 
-def _press_tab_to_the_end(page: Page) -> str:
-    """Press Tab until it leads out of the content; where it does not, return what has the focus."""
+def _press_tab_to_the_end(page: Page, *, is_slow: bool) -> str:
+    """Press Tab until it leads out of the content; where it does not, return what has the focus.
+
+    Slowly: as a person does, who sees what each press led to, and what came with it, before the next.
+    """
     for count in range(MOST_TABS):
         if page.evaluate("walk.inEditor()"):
             page.keyboard.press("Escape")  # Tab indents otherwise
         page.keyboard.press("Tab")
+        if is_slow:
+            page.evaluate("walk.settled()")
         if count % LOOKED_AFTER == 0 and page.evaluate("walk.ended()"):
             return ""
     return str(page.evaluate("walk.name()"))

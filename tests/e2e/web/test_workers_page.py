@@ -82,6 +82,31 @@ def test_settings_are_changed_and_problems_are_at_their_fields(page: Page, tenan
     assert (now["timeout_seconds"], now["config"], now["secrets"]) == (42, {"KEEP": 9007199254740993}, [])
 
 
+def test_the_release_line_of_a_runtime_is_chosen_and_makes_a_version(page: Page, tenant: Api) -> None:
+    runtimes = data_of(tenant.get("/runtimes"))
+    [line, *_] = [
+        version["runtime_version"]
+        for runtime in runtimes
+        if runtime["name"] == "python"
+        for version in runtime["versions"]
+    ]
+    worker = tenant.make_worker(runtime_version=line)
+    page.goto(f"/workers/{worker['id']}?tab=settings")
+    choice = page.get_by_label("Version of python")
+    expect(choice).to_have_value(line)
+    choice.select_option("the server's own")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The worker was changed")).to_be_visible()
+    now = data_of(tenant.get(f"/workers/{worker['id']}"))
+    assert (now["runtime_version"], now["version"]) == (None, worker["version"] + 1)
+    page.get_by_role("tab", name="Versions").click()
+    page.get_by_role("button", name="Roll back to version 1").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    expect(page.get_by_text("Version 1 is active")).to_be_visible()
+    page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_label("Version of python")).to_have_value(line)
+
+
 def test_a_pause_is_shown_where_others_look(page: Page, tenant: Api) -> None:
     worker = tenant.make_worker(name="Shared")
     page.goto("/workers")

@@ -9,14 +9,34 @@ export interface Window {
   after: number;
 }
 
-/** Rows come and go in steps: larger ones cost less in all, smaller ones leave each frame more time. */
-const STEP = 2;
+const OVERSCAN = 12;
 
-/** Return the rows that are seen, and `overscan` more at each side, up to the next step. */
-export function windowOf(total: number, rowHeight: number, top: number, height: number, overscan = 12): Window {
+/** Return the rows that are seen, and `overscan` more at each side; near an end of the list more at the other side. */
+export function windowOf(total: number, rowHeight: number, top: number, height: number, overscan = OVERSCAN): Window {
+  const size = Math.min(total, poolOf(rowHeight, height, overscan));
   const first = Math.floor(Math.max(0, top) / rowHeight) - overscan;
-  const start = Math.min(Math.max(0, Math.floor(first / STEP) * STEP), Math.max(0, total - 1));
-  const last = Math.ceil((Math.max(0, top) + height) / rowHeight) + overscan;
-  const end = Math.min(total, Math.ceil(last / STEP) * STEP);
-  return { start, end: Math.max(start, end), before: start * rowHeight, after: Math.max(0, total - Math.max(start, end)) * rowHeight };
+  const start = Math.max(0, Math.min(first, total - size));
+  return { start, end: start + size, before: start * rowHeight, after: (total - start - size) * rowHeight };
+}
+
+/** Return how many rows of a long list are drawn, wherever one is. */
+export function poolOf(rowHeight: number, height: number, overscan = OVERSCAN): number {
+  return Math.ceil(height / rowHeight) + 1 + 2 * overscan;
+}
+
+/**
+ * Return which row an element shows of those that begin at `start`, where `pool` elements show rows one after another, and
+ * each takes the next row that comes when its own has left: so only the elements of rows that come and go change.
+ */
+export function rowOf(slot: number, start: number, pool: number): number {
+  return start + modulo(slot - start, pool);
+}
+
+/** Return the elements that show `count` rows, in the order of these. */
+export function slotsFrom(start: number, count: number, pool: number): number[] {
+  return Array.from({ length: count }, (_, index) => modulo(start + index, pool));
+}
+
+function modulo(value: number, by: number): number {
+  return ((value % by) + by) % by;
 }

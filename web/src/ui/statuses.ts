@@ -24,23 +24,67 @@ export const SHAPES: Readonly<Record<Shape, readonly [string, string, string?, s
   dot: ["fill", circle(4)],
 };
 
-const LOOKS: Record<string, StatusLook> = {
-  queued: { word: "Queued", tone: "quiet", shape: "ring" },
-  scheduled: { word: "Scheduled", tone: "quiet", shape: "clock" },
-  running: { word: "Running", tone: "busy", shape: "turning" },
-  building: { word: "Building", tone: "busy", shape: "turning" },
-  completed: { word: "Completed", tone: "good", shape: "check" },
-  failed: { word: "Failed", tone: "bad", shape: "cross" },
-  cancelled: { word: "Cancelled", tone: "quiet", shape: "slash" },
-  active: { word: "Active", tone: "good", shape: "dot" },
-  ready: { word: "Ready", tone: "good", shape: "dot" },
-  paused: { word: "Paused", tone: "warn", shape: "pause" },
-  deprecated: { word: "Deprecated", tone: "quiet", shape: "slash" },
-  degraded: { word: "Degraded", tone: "warn", shape: "alert" },
-  waiting: { word: "Waiting", tone: "warn", shape: "clock" },
-};
+const GOOD = { tone: "good", shape: "check" } as const;
+const LIVE = { tone: "good", shape: "dot" } as const;
+const BAD = { tone: "bad", shape: "cross" } as const;
+const CARE = { tone: "warn", shape: "alert" } as const;
+const BUSY = { tone: "busy", shape: "turning" } as const;
+const HELD = { tone: "warn", shape: "pause" } as const;
+const LATER = { tone: "quiet", shape: "clock" } as const;
+const NEXT = { tone: "quiet", shape: "ring" } as const;
+const NOT = { tone: "quiet", shape: "slash" } as const;
 
-/** Return how a state is shown; one that is not known here is shown by its own word. */
+/** Every state of everything that has one: the same one looks the same wherever it is shown. */
+const LOOKS: ReadonlyMap<string, StatusLook> = new Map(Object.entries<StatusLook>({
+  // Jobs, attempts and runs.
+  queued: { word: "Queued", ...NEXT },
+  scheduled: { word: "Scheduled", ...LATER },
+  running: { word: "Running", ...BUSY },
+  completed: { word: "Completed", ...GOOD },
+  delegated: { word: "Delegated", ...GOOD },
+  failed: { word: "Failed", ...BAD },
+  timed_out: { word: "Timed out", ...BAD },
+  cancelled: { word: "Cancelled", ...NOT },
+  canceled: { word: "Cancelled", ...NOT },
+  // Workers, their versions, and whatever can be turned off.
+  building: { word: "Building", ...BUSY },
+  ready: { word: "Ready", ...LIVE },
+  active: { word: "Active", ...LIVE },
+  paused: { word: "Paused", ...HELD },
+  suspended: { word: "Suspended", ...HELD },
+  deprecated: { word: "Deprecated", ...NOT },
+  missing: { word: "Missing", ...CARE },
+  // Firings.
+  fired: { word: "Fired", ...GOOD },
+  skipped: { word: "Skipped", ...NOT },
+  missed: { word: "Missed", ...BAD },
+  // Endpoints and deliveries.
+  degraded: { word: "Degraded", ...CARE },
+  delivered: { word: "Delivered", ...GOOD },
+  pending: { word: "Pending", ...NEXT },
+  retrying: { word: "Retrying", ...CARE },
+  abandoned: { word: "Abandoned", ...BAD },
+  // What agents and people decide.
+  decided: { word: "Decided", ...GOOD },
+  approve: { word: "Approved", ...GOOD },
+  reject: { word: "Rejected", ...BAD },
+  flag: { word: "Waits for a person", ...CARE },
+  skip: { word: "Skipped", ...NOT },
+  waiting: { word: "Waiting", tone: "warn", shape: "clock" },
+  // Executors and keys.
+  live: { word: "Live", ...LIVE },
+  draining: { word: "Draining", ...HELD },
+  lost: { word: "Lease has ended", ...BAD },
+  expiring: { word: "Expires soon", ...CARE },
+  expired: { word: "Expired", ...LATER },
+  revoked: { word: "Revoked", ...NOT },
+}));
+
+export function isState(status: string): boolean {
+  return LOOKS.has(status);
+}
+
+/** Return how a state is shown; one that is not known here is shown by its own word, and never as something good. */
 export function lookOf(status: string): StatusLook {
-  return LOOKS[status] ?? { word: status.replaceAll("_", " "), tone: "quiet", shape: "dot" };
+  return LOOKS.get(status) ?? { word: status.replaceAll("_", " "), tone: "quiet", shape: "dot" };
 }

@@ -39,6 +39,14 @@ _PAGE_HEADERS: Final = {
 }
 _YEAR: Final = "public, max-age=31536000, immutable"
 _BASE: Final = b'<base href="/" />'
+_HEAD_END: Final = b"</head>"
+_ASKED_FIRST: Final = b"".join(
+    b'  <link rel="preload" as="fetch" crossorigin href="./%s" />\n  ' % path
+    for path in (b"v1/session", b"v1/ava/whoami")
+)
+"""What the scripts ask for first: browsers ask for it while they load these."""
+_OPEN_PAGES: Final = frozenset({"shared", "sign-in"})
+"""Pages that need no session, so that they ask for none."""
 _METHODS: Final = ("GET", "HEAD")
 _NOT_MODIFIED: Final = 304
 _UNAVAILABLE: Final = 503
@@ -62,8 +70,9 @@ def web_routes(dialect: Dialect, dashboard: Dashboard, base_path: str) -> Routes
     pages = _Pages(dashboard, base_path)
     _add(routes, "/", pages.serve_index)
     for name in sorted(dashboard.pages):
-        _add(routes, f"/{name}", pages.serve_index)
-        _add(routes, f"/{name}/{{rest:path}}", pages.serve_index)
+        serve = pages.serve_open_index if name in _OPEN_PAGES else pages.serve_index
+        _add(routes, f"/{name}", serve)
+        _add(routes, f"/{name}/{{rest:path}}", serve)
     for name in sorted(dashboard.files):
         if name != INDEX:
             _add(routes, f"/{name}", pages.serve_file)
@@ -80,17 +89,20 @@ class _Pages:
 
     def __init__(self, dashboard: Dashboard, base_path: str) -> None:
         self._dashboard = dashboard
-        self._index = (
+        self._open_index = (
             dashboard.read(INDEX).replace(_BASE, f'<base href="{base_path}/" />'.encode())
             if dashboard.is_built
             else None
         )
+        self._index = self._open_index and self._open_index.replace(_HEAD_END, _ASKED_FIRST + _HEAD_END)
 
     async def serve_index(self, _: Request) -> Response:
-        """Return the index, which shows the page of the path."""
-        if self._index is None:
-            return HTMLResponse(_NOT_BUILT, _UNAVAILABLE)
-        return Response(self._index, headers=_PAGE_HEADERS, media_type=_MEDIA_TYPES["html"])
+        """Return the index, which shows the page of the path to whoever is signed in."""
+        return _page(self._index)
+
+    async def serve_open_index(self, _: Request) -> Response:
+        """Return the index for a page that needs no session."""
+        return _page(self._open_index)
 
     async def serve_file(self, request: Request) -> Response:
         """Return a file, in an encoding that the client accepts."""
@@ -109,6 +121,12 @@ class _Pages:
             headers["content-encoding"] = encoding
         content = self._dashboard.read(name, encoding)
         return Response(content, headers=headers, media_type=media_type)
+
+
+def _page(index: bytes | None) -> Response:
+    if index is None:
+        return HTMLResponse(_NOT_BUILT, _UNAVAILABLE)
+    return Response(index, headers=_PAGE_HEADERS, media_type=_MEDIA_TYPES["html"])
 
 
 def _choose_encoding(request: Request, file: WebFile) -> Encoding | None:

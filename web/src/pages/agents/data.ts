@@ -6,7 +6,6 @@ import { runwright } from "../../lib/client.ts";
 import { given } from "../../lib/lists.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
 import { answered, peerPage, type Peers } from "../../lib/peers.ts";
-import type { StatusLook } from "../../ui/statuses.ts";
 
 export type Agent = AvalaComponents["schemas"]["Agent"];
 export type Execution = AvalaComponents["schemas"]["Execution"];
@@ -41,24 +40,9 @@ export async function getExecution(uid: string, signal: AbortSignal): Promise<Ex
   return answered<Execution>(await runwright.avala.GET("/api/v1/executions/{uid}/", { params: { path: { uid } }, signal }));
 }
 
-const LOOKS: Record<Execution["status"], StatusLook> = {
-  pending: { word: "Pending", tone: "quiet", shape: "ring" },
-  running: { word: "Running", tone: "busy", shape: "turning" },
-  completed: { word: "Decided", tone: "good", shape: "check" },
-  failed: { word: "Failed", tone: "bad", shape: "cross" },
-  timed_out: { word: "Timed out", tone: "bad", shape: "clock" },
-};
-
-const DECISIONS: Record<Action, StatusLook> = {
-  approve: { word: "Approved", tone: "good", shape: "check" },
-  reject: { word: "Rejected", tone: "bad", shape: "cross" },
-  flag: { word: "Waits for a person", tone: "warn", shape: "alert" },
-  skip: { word: "Skipped", tone: "quiet", shape: "slash" },
-};
-
-/** Return how an execution is shown: by what was decided, once something was. */
-export function lookOfExecution({ status, action }: Execution): StatusLook {
-  return status === "completed" && action ? DECISIONS[action] : LOOKS[status];
+/** Return the state in which an execution is shown: by what was decided, once something was. */
+export function stateOfExecution({ status, action }: Execution): string {
+  return status === "completed" ? (action ?? "decided") : status;
 }
 
 /** Return the way in which an agent answers. */

@@ -7,7 +7,6 @@ import { given } from "../../lib/lists.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
 import { answered } from "../../lib/peers.ts";
 import { inWords } from "../../lib/cron.ts";
-import type { StatusLook } from "../../ui/statuses.ts";
 
 type Schemas = AghComponents["schemas"];
 export type Job = Schemas["Job"];
@@ -47,14 +46,9 @@ export async function attemptsOf(run_id: string, signal: AbortSignal): Promise<r
   return answered<Schemas["AttemptList"]>(await runwright.agh.GET("/api/automation/runs/{run_id}/attempts", { params: { path: { run_id } }, signal })).attempts;
 }
 
-const LOOKS: Record<string, StatusLook> = {
-  canceled: { word: "Cancelled", tone: "quiet", shape: "slash" },
-  scheduled: { word: "Waiting", tone: "quiet", shape: "ring" },
-  delegated: { word: "Delegated", tone: "good", shape: "check" },
-};
-
-export function lookOfRun(run: { status: string }): StatusLook | undefined {
-  return LOOKS[run.status];
+/** Return the state in which a run is shown; one that is scheduled waits for its turn, not for a time. */
+export function stateOfRun(run: { status: string }): string {
+  return run.status === "scheduled" ? "queued" : run.status;
 }
 
 /** Return when a job fires, in words. */

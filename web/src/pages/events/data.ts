@@ -45,14 +45,3 @@ export function asksFor(pattern: string, type: string): boolean {
   if (pattern === "*" || pattern === type) return true;
   return pattern.endsWith(".*") && type.startsWith(pattern.slice(0, -1));
 }
-
-const TONES: readonly [RegExp, string][] = [
-  [/\.(failed|abandoned|timed_out|missed)$/, "bad"],
-  [/\.(completed|delivered|fired|created)$/, "good"],
-  [/\.(skipped|cancelled|deprecated)$/, "quiet"],
-  [/^custom\./, "own"],
-];
-
-export function toneOf(type: string): string {
-  return TONES.find(([pattern]) => pattern.test(type))?.[1] ?? "busy";
-}

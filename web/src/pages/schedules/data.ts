@@ -4,7 +4,6 @@ import { api, rawly, type Schemas } from "../../lib/client.ts";
 import { given, pageOf } from "../../lib/lists.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
 import type { WithRaw } from "../../lib/payloads.ts";
-import type { StatusLook } from "../../ui/statuses.ts";
 
 export type Schedule = WithRaw<Schemas["Schedule"], "input">;
 export type Tick = Schemas["Tick"];
@@ -48,16 +47,6 @@ export async function listTicks(id: string, status: string | undefined, count: n
 /** A tick has no id of its own: it is the one of its time and cause. */
 export function tickKey(tick: Tick): string {
   return `${tick.scheduled_for} ${tick.origin} ${tick.decided_at}`;
-}
-
-const LOOKS: Record<Tick["status"], StatusLook> = {
-  fired: { word: "Fired", tone: "good", shape: "check" },
-  skipped: { word: "Skipped", tone: "quiet", shape: "slash" },
-  missed: { word: "Missed", tone: "bad", shape: "cross" },
-};
-
-export function lookOfTick(tick: Tick): StatusLook {
-  return LOOKS[tick.status];
 }
 
 const LATE_MS = 1000;

@@ -3,7 +3,6 @@
 import { api, textOf, type Schemas } from "../../lib/client.ts";
 import { given, pageOf } from "../../lib/lists.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
-import type { StatusLook } from "../../ui/statuses.ts";
 
 export type Webhook = Schemas["Webhook"];
 export type Delivery = Schemas["Delivery"];
@@ -39,15 +38,9 @@ export function bodyOf(delivery: Delivery, signal: AbortSignal): Promise<string>
   return textOf(`/v1/ava/events/${encodeURIComponent(delivery.event_id)}/webhook`, signal);
 }
 
-const LOOKS: Record<Delivery["status"], StatusLook> = {
-  delivered: { word: "Delivered", tone: "good", shape: "check" },
-  pending: { word: "Pending", tone: "busy", shape: "clock" },
-  abandoned: { word: "Abandoned", tone: "bad", shape: "cross" },
-};
-
-export function lookOfDelivery(delivery: Delivery): StatusLook {
-  const failing = delivery.status === "pending" && delivery.attempt_count > 0;
-  return failing ? { word: "Retrying", tone: "warn", shape: "alert" } : LOOKS[delivery.status];
+/** Return the state in which a delivery is shown: one that has failed and is tried again is not just pending. */
+export function stateOfDelivery(delivery: Delivery): string {
+  return delivery.status === "pending" && delivery.attempt_count > 0 ? "retrying" : delivery.status;
 }
 
 /** Return what the last attempt came to, in a few words. */
