@@ -119,6 +119,31 @@ def test_new_rows_wait_while_one_reads_further_down(page: Page, tenant: Api) -> 
     assert first != made["id"]
 
 
+FOCUSED_ROW = "document.activeElement.closest('[data-row]')?.dataset.row ?? null"
+IN_ORDER = """() => {
+  const rows = [...document.querySelectorAll("[data-row]")].map((row) => Number(row.ariaRowIndex));
+  return rows[0] > 2 && rows.every((row, place) => row === rows[0] + place);
+}"""
+
+
+def test_the_focus_stays_with_its_row_and_goes_to_no_other(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker()
+    later = "2099-01-01T00:00:00Z"
+    jobs = [{"worker_id": worker["id"], "scheduled_at": later} for _ in range(200)]
+    tenant.post("/jobs/batch", {"jobs": jobs})
+    page.goto("/jobs")
+    expect(page.locator("[data-live=live]")).to_be_attached()
+    link = page.locator("[data-row]").nth(1).get_by_role("link")
+    link.focus()
+    focused = page.evaluate(FOCUSED_ROW)
+    made = tenant.make_job(worker["id"], scheduled_at=later)
+    expect(page.locator(f"[data-row={made['id']}]")).to_be_visible()
+    assert page.evaluate(FOCUSED_ROW) == focused
+    page.locator("main").evaluate("main => main.scrollTo(0, 3000)")
+    page.wait_for_function(f"{FOCUSED_ROW} === null && !document.querySelector('[data-row={focused}]')")
+    page.wait_for_function(IN_ORDER)  # by which Tab goes
+
+
 def test_a_lost_connection_is_said_and_made_up_for(page: Page, tenant: Api, server: Server) -> None:
     worker = tenant.make_worker()
     with cable_to(server.url) as cable:
