@@ -119,7 +119,7 @@ def test_new_rows_wait_while_one_reads_further_down(page: Page, tenant: Api) -> 
     assert first != made["id"]
 
 
-FOCUSED_ROW = "document.activeElement.closest('[data-row]')?.dataset.row ?? null"
+FOCUSED_ROW = "(document.activeElement.closest('[data-row]')?.dataset.row ?? null)"
 IN_ORDER = """() => {
   const rows = [...document.querySelectorAll("[data-row]")].map((row) => Number(row.ariaRowIndex));
   return rows[0] > 2 && rows.every((row, place) => row === rows[0] + place);
