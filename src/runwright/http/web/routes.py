@@ -97,7 +97,7 @@ class _Pages:
         self._index = self._open_index and self._open_index.replace(_HEAD_END, _ASKED_FIRST + _HEAD_END)
 
     async def serve_index(self, _: Request) -> Response:
-        """Return the index, which shows the page of the path to whoever is signed in."""
+        """Return the index, which shows the page of the path, for callers with a session."""
         return _page(self._index)
 
     async def serve_open_index(self, _: Request) -> Response:

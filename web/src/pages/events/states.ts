@@ -15,8 +15,8 @@ const OPEN = new Set(["scheduled", "running", "pending"]);
 export function stateOfEvent(event: { type: string; data: string | null }): string | undefined {
   if (!event.type.startsWith("ava.")) return undefined;
   if (TRIED_AGAIN.has(event.type)) return "retrying";
-  const told = [textOf(event.data, "status"), textOf(event.data, "action")];
-  const found = [...told, event.type.slice(event.type.lastIndexOf(".") + 1)];
+  const given = [textOf(event.data, "status"), textOf(event.data, "action")];
+  const found = [...given, event.type.slice(event.type.lastIndexOf(".") + 1)];
   return found.find((state) => state !== undefined && !OPEN.has(state) && isState(state));
 }
 
