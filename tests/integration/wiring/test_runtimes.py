@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
+from runwright.core.errors import InvalidError
 from runwright.db.pool import Pool
+from runwright.http.ava.workers.schemas import require_ready
 from runwright.leases.store import ExecutorRecord, expire_lease, register_executor
 from runwright.runtimes.host import Host, Isolation, RuntimeInfo
 from runwright.runtimes.support import not_installed
@@ -51,3 +53,12 @@ async def test_a_runtime_that_only_an_executor_elsewhere_has_is_ready(
 def test_a_reason_names_the_extra_and_the_setting() -> None:
     assert not_installed("deno") == "not installed: it comes with runwright[deno], or set deno_path"
     assert not_installed("wasm") == "not installed: it comes with runwright[wasm]"
+
+
+def test_a_deploy_for_a_runtime_that_is_not_there_is_refused_by_its_field() -> None:
+    require_ready(HERE)
+    with pytest.raises(InvalidError) as refused:
+        require_ready(ABSENT)
+    assert refused.value.fields == {
+        "runtime": [f"Is not available on this server: {not_installed('nodejs')}."]
+    }
