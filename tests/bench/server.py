@@ -74,7 +74,12 @@ async def serving(
         str(port),
     ]
     command += ["--data-dir", str(folder / "data"), *options]
-    settings = {"RUNWRIGHT_PLATFORM_KEY": key, "RUNWRIGHT_RATE_LIMIT_PER_SECOND": RATE, **(env or {})}
+    settings = {
+        "RUNWRIGHT_PLATFORM_KEY": key,
+        "RUNWRIGHT_RATE_LIMIT_PER_SECOND": RATE,
+        "RUNWRIGHT_PROCESSES": "1",
+    }
+    settings |= env or {}
     async with running(command, log=log, env=settings, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:

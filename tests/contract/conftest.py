@@ -83,7 +83,7 @@ def _program() -> str:
 
 def _environment() -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNWRIGHT_")}
-    return clean | {"RUNWRIGHT_PLATFORM_KEY": PLATFORM_KEY}
+    return clean | {"RUNWRIGHT_PLATFORM_KEY": PLATFORM_KEY, "RUNWRIGHT_PROCESSES": "1"}
 
 
 class SharedServers:

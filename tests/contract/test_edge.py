@@ -116,7 +116,7 @@ async def _nothing_left() -> None:
     """No jobs are left behind by a deprecated worker here."""
 
 
-async def _no_samples() -> None:
+async def _no_metrics() -> str:
     raise NotImplementedError
 
 
@@ -182,7 +182,8 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             system=_no_report,
             runtimes=_no_runtimes,
             metrics=MetricRegistry(),
-            sample_gauges=_no_samples,
+            problems=tuple,
+            metrics_text=_no_metrics,
         ),
     )
     server = HttpServer(

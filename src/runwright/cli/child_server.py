@@ -28,7 +28,7 @@ def child_server(arguments: Sequence[str], log: Path, env: Mapping[str, str]) ->
     """
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "runwright", "serve", *arguments],
+            [sys.executable, "-m", "runwright", "serve", "--processes", "1", *arguments],
             stdout=subprocess.PIPE,
             stderr=stderr,
             stdin=subprocess.DEVNULL,

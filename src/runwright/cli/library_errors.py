@@ -1,5 +1,6 @@
 """Errors that are not ours: Typer's, the SDK's, the database's. Loaded only when there is one."""
 
+import importlib
 import sys
 from typing import Final
 
@@ -68,8 +69,14 @@ def _report_client(error: ClientError) -> int:
 def _report_database(error: Exception) -> int | None:
     """Report that the database is unavailable. Its modules are loaded where a command has used them."""
     errors = sys.modules.get("runwright.db.errors")
+    if errors is None:
+        return None
+    refusal = importlib.import_module("runwright.db.refusals").explain_refusal(error)
+    if refusal is not None:
+        print_error(refusal.message, hint=refusal.hint)
+        return ExitCode.UNREACHABLE
     is_of_file = isinstance(error, OSError) and error.filename is not None
-    if errors is None or is_of_file or not errors.transient(error):
+    if is_of_file or not errors.transient(error):
         return None
     print_error(f"The database is unavailable: {error}.", hint="Check that it runs, and --database-url.")
     return ExitCode.UNREACHABLE

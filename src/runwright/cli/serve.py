@@ -1,7 +1,9 @@
-"""`runwright serve`: the whole platform in one process, or only some of its roles."""
+"""`runwright serve`: the whole platform in one process, or in several, or only some of its roles."""
 
+import asyncio
 import contextlib
 import fcntl
+import importlib
 import os
 import sys
 from typing import Final
@@ -12,7 +14,8 @@ import uvloop
 from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.config import Settings
 from runwright.sandbox.scheduler_slices import SHORT_NANOSECONDS, set_scheduler_slice
-from runwright.wiring import serve as run_platform
+from runwright.supervisor.plan import process_count
+from runwright.supervisor.server import supervise
 
 THREAD_TURN_SECONDS: Final = 0.0005
 """With Python's default of 5 ms, a thread that starts a sandbox would delay the event loop."""
@@ -30,12 +33,22 @@ def serve(settings: Settings) -> None:
     Examples:
     $ runwright serve
     $ runwright serve --host 0.0.0.0 --database-url postgresql://user@db/runwright
+    $ runwright serve --processes auto
     $ runwright serve --roles executor --database-url postgresql://user@db/runwright
     """
+    prepare_process()
+    count = process_count(settings)
+    if count > 1:
+        raise typer.Exit(asyncio.run(supervise(settings, count)))
+    # The supervisor needs none of it: it is loaded here only.
+    raise typer.Exit(uvloop.run(importlib.import_module("runwright.wiring").serve(settings)))
+
+
+def prepare_process() -> None:
+    """Prepare this process for an event loop that must not wait."""
     set_scheduler_slice(0, SHORT_NANOSECONDS)
     sys.setswitchinterval(THREAD_TURN_SECONDS)
     _enlarge_descriptor_table()
-    raise typer.Exit(uvloop.run(run_platform(settings)))
 
 
 def _enlarge_descriptor_table() -> None:

@@ -101,6 +101,8 @@ def _allowed(name: str) -> str:
     choice = get_args(FIELDS[name].type)[0]
     if choice in {bool, bool | None}:
         return ". Allowed: true, false, 1, 0"
+    if name == "processes":
+        return ". Allowed: auto, 1 to 64"
     if name == "roles":
         choice = RoleName
     return f". Allowed: {', '.join(get_args(choice))}" if get_origin(choice) is Literal else ""

@@ -31,6 +31,7 @@ _PROBE_SECONDS: Final = 1
 _PROBES: Final = 3
 _UNACKNOWLEDGED_MS: Final = 5000
 _CLIENT_CHECK_MS: Final = 2000
+_OF_POOLERS: Final = {"application_name", "timezone"}
 _TCP_OPTIONS: Final = {
     "TCP_KEEPIDLE": _IDLE_SECONDS,
     "TCP_KEEPINTVL": _PROBE_SECONDS,
@@ -70,6 +71,9 @@ class BoundedConnection(_Connection):
     """What `connect` returns and pools contain."""
 
     availability: Availability | None = None
+    pooled = False
+    """Whether a pooler in transaction mode is between, so that neither settings nor LISTEN last."""
+
     _top_xact: object  # asyncpg's own, from here on; the stubs lack them
     _listeners: object
     _log_listeners: object
@@ -88,7 +92,7 @@ class BoundedConnection(_Connection):
     @property
     def in_standby(self) -> bool:
         """Whether the server is a standby, as it reported last; a promotion is reported at once."""
-        return str(self.get_settings().in_hot_standby) == "on"
+        return str(getattr(self.get_settings(), "in_hot_standby", "")) == "on"  # a pooler may not report it
 
     def get_reset_query(self) -> str:
         # No session state is set, so releasing a connection costs no round trip.
@@ -158,6 +162,11 @@ def session_settings(application_name: str, statement_class: StatementClass) -> 
         "tcp_keepalives_count": str(_PROBES),
         "tcp_user_timeout": str(_UNACKNOWLEDGED_MS),
     }
+
+
+def poolers_settings(settings: dict[str, str]) -> dict[str, str]:
+    """Return those settings of a session that a pooler in transaction mode passes on."""
+    return {name: value for name, value in settings.items() if name in _OF_POOLERS}
 
 
 def set_socket_options(transport: _Transport) -> None:

@@ -121,6 +121,17 @@ def digest_of(migrations: Iterable[Migration]) -> str:
     return hashlib.sha256("".join(migration.checksum for migration in migrations).encode()).hexdigest()
 
 
+class SchemaStatus(msgspec.Struct, frozen=True):
+    """The newest migration of a database, None for an empty one, and of this code."""
+
+    applied: str | None
+    known: str
+    pending: Sequence[str]
+    """What a migration would apply, oldest first."""
+    problem: str | None
+    """Why this code may not start on the database."""
+
+
 async def migrate(connection: Connection, migrations: Sequence[Migration] | None = None) -> list[Migration]:
     """Migrate the schema to the code's version; return what was applied, oldest first."""
     known = bundled_migrations() if migrations is None else migrations
@@ -151,6 +162,27 @@ async def require_compatible(connection: Connection, migrations: Sequence[Migrat
             f"The database has schema version {len(applied)} and this code needs {len(known)}. "
             "Run `runwright db migrate`, or start one server with `--migrate`."
         )
+
+
+async def schema_status(
+    connection: Connection, migrations: Sequence[Migration] | None = None
+) -> SchemaStatus:
+    """Return what the database has, what this code has, and whether they fit."""
+    known = bundled_migrations() if migrations is None else migrations
+    applied = await _ledger(connection)
+    try:
+        if applied:  # an empty database is migrated by the first server
+            await require_compatible(connection, known)
+    except SchemaError as error:
+        problem: str | None = error.message
+    else:
+        problem = None
+    return SchemaStatus(
+        applied=f"{applied[-1].version:04d}_{applied[-1].name}" if applied else None,
+        known=known[-1].label,
+        pending=[migration.label for migration in known[len(applied) :]],
+        problem=problem,
+    )
 
 
 async def schema_version(connection: Connection) -> int:

@@ -8,7 +8,7 @@ database-wide lock at commit. One that cannot be sent is dropped.
 The connection also shows whether the database is there: it pings every `PING_SECONDS`, and at once when a
 statement elsewhere had no answer in time. Without an answer within `PONG_SECONDS`, or on a server that is
 no longer primary, all connections of the process are dropped (`Availability`); when it is connected again,
-so may the others.
+so may the others. Behind a pooler in transaction mode it cannot listen: it still sends, and loops poll.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ class Listener:
     async def _serve(self, connection: BoundedConnection) -> None:
         connection.add_termination_listener(self._on_connection_lost)
         try:
-            for channel in self._channels:
+            for channel in () if connection.pooled else self._channels:
                 await connection.add_listener(channel, self._on_notification)
             self._availability.restored()
             self.connected.set()

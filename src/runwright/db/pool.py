@@ -21,8 +21,10 @@ from runwright.db.connection import (
     UNLIMITED,
     BoundedConnection,
     StatementClass,
+    poolers_settings,
     session_settings,
 )
+from runwright.db.dsn import read_dsn
 from runwright.db.errors import transient
 from runwright.db.hosts import connect_to_first, split_hosts
 from runwright.db.patience import Wait, current
@@ -51,6 +53,9 @@ CLOSE_SECONDS: Final = 2.0
 _LAZY_SECONDS: Final = 20.0
 _QUERIES: Final = 50_000
 """After so many a connection is replaced, as asyncpg does by default."""
+
+_STATEMENTS: Final = 100
+"""How many prepared statements a connection keeps, as asyncpg does by default."""
 
 _BY_INDEX: Final = {"enable_seqscan": "off", "jit": "off"}
 _BY_KEY: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
@@ -168,6 +173,11 @@ async def close_pool(pool: Pool, *, seconds: float = CLOSE_SECONDS) -> None:
         pool.terminate()
 
 
+def _is_poolers(error: Exception) -> bool:
+    """Return whether PgBouncer has refused a setting of the session, as it does in each of its modes."""
+    return isinstance(error, asyncpg.PostgresError) and "unsupported startup parameter" in str(error)
+
+
 class _Connector:
     """Makes the connections of one pool."""
 
@@ -181,7 +191,10 @@ class _Connector:
         command_timeout: float | None,
         primary_only: bool,
     ) -> None:
-        self._dsns = split_hosts(dsn)
+        address = read_dsn(dsn)
+        self._dsns = split_hosts(address.dsn)
+        self._tls = address.tls
+        self._pooled = address.pooled
         self._availability = availability
         self.within_seconds = within_seconds
         self._settings = settings
@@ -199,6 +212,9 @@ class _Connector:
                     connect_to_first([partial(self._attempt, dsn) for dsn in self._dsns])
                 )
             except Exception as error:
+                if not self._pooled and _is_poolers(error):
+                    self._pooled = True
+                    continue
                 if not transient(error) or loop.time() >= deadline:
                     raise
             else:
@@ -212,9 +228,13 @@ class _Connector:
             dsn,
             timeout=ATTEMPT_SECONDS,
             connection_class=BoundedConnection,
-            server_settings=self._settings,
+            server_settings=poolers_settings(self._settings) if self._pooled else self._settings,
             command_timeout=self._command_timeout,
+            ssl=self._tls,
+            # Behind a pooler the next statement may be on another connection.
+            statement_cache_size=0 if self._pooled else _STATEMENTS,
         )
+        connection.pooled = self._pooled
         if self._primary_only and connection.in_standby:
             connection.drop()
             raise DatabaseAwayError("the server is a standby")

@@ -56,5 +56,4 @@ class ProbeApp:
         return JsonResponse(health, _UNAVAILABLE if health.status == "unavailable" else _OK)
 
     async def _metrics(self) -> Response:
-        await self._reports.sample_gauges()
-        return Response(self._reports.metrics.text(), media_type=CONTENT_TYPE)
+        return Response(await self._reports.metrics_text(), media_type=CONTENT_TYPE)

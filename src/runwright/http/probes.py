@@ -14,10 +14,11 @@ _UNAVAILABLE: Final = 503
 _OK: Final = 200
 
 
-class Liveness(msgspec.Struct, frozen=True):
+class Liveness(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response of the two short probes."""
 
     status: str
+    problems: tuple[str, ...] = ()
 
 
 def probe_routes(dialect: Dialect) -> Routes:
@@ -37,9 +38,10 @@ async def _live(_: Request) -> Liveness:
 
 async def _ready(request: Request) -> Reply[Liveness]:
     """Return 200 while requests can be served; 503 while stopping, and while nothing can be written."""
-    if await request.services.reports.ready():
-        return Reply(Liveness("ready"), _OK)
-    return Reply(Liveness("not ready"), _UNAVAILABLE)
+    reports = request.services.reports
+    if await reports.ready():
+        return Reply(Liveness("ready", tuple(reports.problems())), _OK)
+    return Reply(Liveness("not ready", tuple(reports.problems())), _UNAVAILABLE)
 
 
 async def _health(request: Request) -> Response:
@@ -50,6 +52,4 @@ async def _health(request: Request) -> Response:
 
 async def _metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
-    reports = request.services.reports
-    await reports.sample_gauges()
-    return Response(reports.metrics.text(), media_type=CONTENT_TYPE)
+    return Response(await request.services.reports.metrics_text(), media_type=CONTENT_TYPE)

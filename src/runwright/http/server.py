@@ -5,22 +5,18 @@ The limits of a connection are in `connection`, how many there may be in `connec
 
 import asyncio
 import contextlib
-import errno
 import socket
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Final, cast
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from runwright.core.errors import RunwrightError
+from runwright.http.address import listen
 from runwright.http.connection import LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable
 from runwright.http.services import EdgeSettings
-
-RECEIVE_BYTES: Final = 256 * 1024
-"""What the kernel keeps of a connection that is not read; it would let clients send several MiB."""
 
 
 class _Uvicorn(uvicorn.Server):
@@ -62,10 +58,15 @@ class HttpServer:
         port: int,
         edge: EdgeSettings,
         end_waits: Callable[[], None] = lambda: None,
+        port_is_shared: bool = False,
     ) -> None:
-        """`end_waits` is called when a stop begins, and ends the requests that wait for something."""
+        """`end_waits` is called when a stop begins, and ends the requests that wait for something.
+
+        A port that is shared is one that other processes of the server listen on too.
+        """
         self._host = host
         self._port = port
+        self._port_is_shared = port_is_shared
         self._caps = edge.connections
         self._server = _Uvicorn(
             uvicorn.Config(
@@ -91,7 +92,7 @@ class HttpServer:
 
     async def start(self) -> str:
         """Listen, and return the address as a URL; AddressError if that is not possible."""
-        listener = await listen(self._host, self._port, self._caps.backlog)
+        listener = await listen(self._host, self._port, self._caps.backlog, shared=self._port_is_shared)
         host, port = listener.getsockname()[:2]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
         listening = asyncio.create_task(self._server.listening.wait())
@@ -107,50 +108,3 @@ class HttpServer:
         self._server.stopping.set()
         if self._serving is not None:
             await self._serving
-
-
-class AddressError(RunwrightError):
-    """The server cannot listen on its address."""
-
-    code = "address"
-
-
-async def check_address(host: str, port: int, *, setting: str = "port") -> None:
-    """Raise AddressError if the server could not listen there now, before anything else is started."""
-    (await listen(host, port, 1, setting=setting)).close()
-
-
-async def listen(host: str, port: int, backlog: int, *, setting: str = "port") -> socket.socket:
-    """Return a listening socket. Raises AddressError, which names what to do."""
-    try:
-        return await _bind(host, port, backlog)
-    except OSError as error:
-        raise AddressError(_explain(error, host, port, setting)) from None
-
-
-def _explain(error: OSError, host: str, port: int, setting: str) -> str:
-    choose = f"with --{setting.replace('_', '-')} or RUNWRIGHT_{setting.upper()}"
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is in use. Stop the other program, or choose another port {choose}."
-    if error.errno == errno.EACCES:
-        return f"Port {port} needs privileges that this user does not have. Choose one above 1023 {choose}."
-    reason = error.strerror or str(error)
-    return f"Cannot listen on {host}, port {port}: {reason}. Choose another with --host or RUNWRIGHT_HOST."
-
-
-async def _bind(host: str, port: int, backlog: int) -> socket.socket:
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)  # connections inherit it
-        listener.setblocking(False)  # noqa: FBT003  as the socket module has it
-        listener.bind(address)
-        listener.listen(backlog)
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -1,7 +1,7 @@
 """What the HTTP edge is given: the services it calls and the limits it enforces."""
 
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -91,12 +91,15 @@ class ServerReports(msgspec.Struct, frozen=True, kw_only=True):
 
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], Awaitable[bool]]
+    problems: Callable[[], Sequence[str]]
+    """What an operator has to look at although requests may be served."""
     system: Callable[[], Awaitable[SystemReport]]
     runtimes: Callable[[], Awaitable[dict[str, RuntimeInfo]]]
     """All runtimes by their names, ready where this server or a live executor has them."""
     metrics: MetricRegistry
-    sample_gauges: Callable[[], Awaitable[None]]
-    """Takes the samples of the gauges; returns within 3 s, also without a database."""
+    """Those of this process."""
+    metrics_text: Callable[[], Awaitable[str]]
+    """Returns what `/metrics` shows, within 5 s, also without a database."""
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):

@@ -127,14 +127,17 @@ class MetricRegistry:
         """Add a function that returns metrics whenever they are read."""
         self._sources.append(source)
 
+    def families(self) -> Iterator[Family]:
+        """Return all metrics."""
+        return (family for source in self._sources for family in source())
+
     def text(self) -> str:
         """Return all metrics in Prometheus' text format."""
-        lines = (line for source in self._sources for family in source() for line in _lines(family))
-        return "".join(f"{line}\n" for line in lines)
+        return text_of(self.families())
 
     def value(self, sample_name: str, /, **labels: str) -> float | None:
         """Return one value, None where there is none."""
-        for family in (family for source in self._sources for family in source()):
+        for family in self.families():
             for sample in family.samples:
                 if (
                     sample.name == sample_name
@@ -142,6 +145,11 @@ class MetricRegistry:
                 ):
                     return sample.value
         return None
+
+
+def text_of(families: Iterable[Family]) -> str:
+    """Return metrics in Prometheus' text format."""
+    return "".join(f"{line}\n" for family in families for line in _lines(family))
 
 
 def _named(names: Sequence[str], labels: Labels) -> dict[str, object]:

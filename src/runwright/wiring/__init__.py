@@ -15,7 +15,9 @@ from importlib import import_module
 from typing import Final
 
 from runwright.config import Settings
-from runwright.http.server import check_address
+from runwright.http.address import check_address
+from runwright.supervisor.member import GroupMember
+from runwright.supervisor.shutdown import LAST_RESORT_SECONDS, Shutdown, exit_at_the_latest
 from runwright.telemetry.events.server import ProbesListening, ServerStopping
 from runwright.telemetry.logs import set_up_logs
 from runwright.tenants.api_keys import platform_key
@@ -26,12 +28,8 @@ from runwright.wiring.executor import do_nothing, open_files, start_builder, sta
 from runwright.wiring.loops import start_maintenance, start_scheduler
 from runwright.wiring.reports import open_reports, start_probes
 from runwright.wiring.resources import Resources, open_resources
-from runwright.wiring.shutdown import Shutdown, exit_at_the_latest
 
 _DEMO: Final = "runwright.demo"
-
-LAST_RESORT_SECONDS: Final = 15.0
-"""Added to `drain_seconds`: by then a stop has ended, or something hangs that should not."""
 
 COLLECTIONS: Final = (2_500, 5, 20)
 """How many objects are made between two collections, and how many of these between two that look at more.
@@ -40,29 +38,38 @@ Of most objects nothing is left by the next one; each that is looked at holds up
 """
 
 
-async def serve(settings: Settings) -> int:
-    """Run the roles of the settings until a signal requests a shutdown; return the exit status."""
+async def serve(settings: Settings, member: GroupMember | None = None) -> int:
+    """Run the roles of the settings until a signal requests a shutdown; return the exit status.
+
+    A `member` of a group reports to its supervisor, which may request the shutdown too.
+    """
     set_up_logs(settings)
     shutdown = Shutdown()
     shutdown.watch()
+    if member is not None:
+        member.follow(shutdown)
     async with AsyncExitStack() as stack:
-        res = await shutdown.unless_requested(_start(settings, shutdown, stack))
+        res = await shutdown.unless_requested(_start(settings, member, shutdown, stack))
         if res is None:
             return 0 if shutdown.requested.is_set() else 1
         await shutdown.requested.wait()
         res.emit(ServerStopping())
+        if "api" in settings.roles:
+            await shutdown.forced_within(settings.shutdown_delay_seconds)
         with exit_at_the_latest(settings.drain_seconds + LAST_RESORT_SECONDS):
             await stack.aclose()
     return 0
 
 
-async def _start(settings: Settings, shutdown: Shutdown, stack: AsyncExitStack) -> Resources | None:
-    """Start everything and report it on stdout; None if that is refused, with the reason on stderr."""
-    if "api" in settings.roles:
+async def _start(
+    settings: Settings, member: GroupMember | None, shutdown: Shutdown, stack: AsyncExitStack
+) -> Resources | None:
+    """Start everything and report it; None if that is refused, with the reason on stderr."""
+    if "api" in settings.roles and member is None:
         await check_address(settings.host, settings.port)
     if settings.probe_port is not None:
         await check_address(settings.host, settings.probe_port, setting="probe_port")
-    res = await open_resources(settings, stack)
+    res = await open_resources(settings, member, stack)
     if res is None:
         return None
     problem = await load_automations(res, shutdown, stack)
@@ -71,12 +78,19 @@ async def _start(settings: Settings, shutdown: Shutdown, stack: AsyncExitStack) 
         return None
     url = await _start_roles(res, shutdown, stack)
     _collect_rarely()
-    sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
-    sys.stdout.flush()
+    _report_ready(res, url)
     if settings.demo and url is not None:
         demo = asyncio.create_task(_demonstrate(res, url))
         stack.callback(demo.cancel)
     return res
+
+
+def _report_ready(res: Resources, url: str | None) -> None:
+    if res.member is not None:
+        res.member.report_ready(url, res.host)
+        return
+    sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
+    sys.stdout.flush()
 
 
 def _collect_rarely() -> None:

@@ -39,6 +39,7 @@ from runwright.schedules.backfills import Backfills, BackfillSteps
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.schedules import disable_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
+from runwright.supervisor.shutdown import Shutdown
 from runwright.tenants.api_keys import ApiKeys, platform_key
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.job_shares import JobShares
@@ -54,7 +55,6 @@ from runwright.wiring.limits import AdmissionControl, open_admission_control, un
 from runwright.wiring.mcp import LateMcp
 from runwright.wiring.reports import open_reports
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
-from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.members import ArchiveLimits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.bundles.stored import StoredBundles
@@ -85,8 +85,14 @@ async def start_http(
         app.mount(
             "/mcp", LateMcp(app, edge, allow=res.settings.mcp, worker_tools=res.settings.mcp_worker_tools)
         )
+    settings = res.settings
     server = HttpServer(
-        app, host=res.settings.host, port=res.settings.port, edge=edge, end_waits=services.end_waits
+        app,
+        host=settings.host,
+        port=settings.port,
+        edge=edge,
+        end_waits=services.end_waits,
+        port_is_shared=res.member is not None,
     )
     stack.push_async_callback(server.stop)
     return await server.start(), services.reports

@@ -32,10 +32,10 @@ from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.model import ScheduleOwner
 from runwright.secrets.keyring import SecretBox
 from runwright.secrets.vault import Vault
+from runwright.supervisor.shutdown import Shutdown
 from runwright.telemetry.emit import error_text
 from runwright.telemetry.events.automations import AutomationFileLoaded, AutomationFileRefused
 from runwright.wiring.resources import Resources, open_vault, start_loop
-from runwright.wiring.shutdown import Shutdown
 
 
 def tick_handler(settings: AutomationSettings) -> TickHandler:

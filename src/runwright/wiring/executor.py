@@ -40,6 +40,7 @@ from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, OnLine, OnOutcome
 from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
+from runwright.supervisor.shutdown import Shutdown
 from runwright.wiring.executor_metrics import executor_metrics
 from runwright.wiring.import_check import ImportChecks
 from runwright.wiring.resources import (
@@ -49,7 +50,6 @@ from runwright.wiring.resources import (
     open_vault,
     start_loop,
 )
-from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.folders import FolderCache, make_private_folder
 from runwright.workers.bundles.members import STORED, ArchiveLimits
 

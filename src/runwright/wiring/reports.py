@@ -1,7 +1,8 @@
 """What a process of any role reports about itself: probes, metrics, the state of the server."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from runwright import __version__
@@ -13,13 +14,13 @@ from runwright.http.connection_limits import caps_for
 from runwright.http.probe_app import ProbeApp
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, ServerReports
-from runwright.telemetry.prometheus import family
+from runwright.supervisor.shutdown import Shutdown
+from runwright.telemetry.prometheus import Family, family, text_of
 from runwright.wiring.executor import cache_dir
 from runwright.wiring.gauges import Gauges
 from runwright.wiring.health import HealthReporter
 from runwright.wiring.resources import Resources
 from runwright.wiring.runtimes import RuntimeReporter
-from runwright.wiring.shutdown import Shutdown
 from runwright.wiring.system import SystemReporter
 
 _SAMPLING_ROLES: Final = frozenset({"api", "scheduler"})
@@ -39,8 +40,6 @@ def open_reports(
     )
     stack.callback(gauges.stop)
     samples = not _SAMPLING_ROLES.isdisjoint(res.settings.roles)
-    if samples:
-        res.metrics.register(gauges.families)
     labels = {"version": __version__, "roles": ",".join(res.settings.roles)}
     info = family("build_info", "gauge", "The version and the roles of this process.", [(labels, 1)])
     res.metrics.register(lambda: [info])
@@ -49,10 +48,11 @@ def open_reports(
     return ServerReports(
         health=health.report,
         ready=_readiness(res, shutdown, stack),
+        problems=partial(_problems, res),
         system=SystemReporter(db, res.settings, res.host, queues).report,
         runtimes=RuntimeReporter(db, res.host).report,
         metrics=res.metrics,
-        sample_gauges=gauges.refresh if samples else _nothing,
+        metrics_text=partial(_metrics_text, res, gauges if samples else None),
     )
 
 
@@ -64,15 +64,27 @@ async def start_probes(res: Resources, reports: ServerReports, port: int, stack:
     return await server.start()
 
 
-async def _nothing() -> None:
-    """Sample nothing."""
-
-
 def _readiness(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> Callable[[], Awaitable[bool]]:
     probe = WriteProbe(res.dsn, res.availability)
     stack.push_async_callback(probe.close)
 
     async def ready() -> bool:
-        return not shutdown.requested.is_set() and await probe.problem() is None
+        if shutdown.requested.is_set() or (res.member is not None and not res.member.state.serving):
+            return False
+        return await probe.problem() is None
 
     return ready
+
+
+def _problems(res: Resources) -> Sequence[str]:
+    return () if res.member is None else res.member.state.problems
+
+
+async def _metrics_text(res: Resources, gauges: Gauges | None) -> str:
+    """Return the metrics of all processes of this server, and the gauges of the installation."""
+    sampled: Iterable[Family] = ()
+    if gauges is not None:
+        await gauges.refresh()
+        sampled = gauges.families()
+    counted = None if res.member is None else await res.member.group_metrics()
+    return text_of([*(res.metrics.families() if counted is None else counted), *sampled])

@@ -19,12 +19,10 @@ from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
 from runwright.db.availability import Availability
 from runwright.db.connection import FINISH, StatementClass
-from runwright.db.embedded import EmbeddedPostgres
-from runwright.db.embedded.wal_archive import remember
-from runwright.db.migrator import prepare_schema
 from runwright.db.notifications import Listener
-from runwright.db.pool import Database, Pool, close_pool, connect, open_pool
+from runwright.db.pool import Database, Pool, close_pool, open_pool
 from runwright.db.pool_usage import PoolUsage
+from runwright.db.startup import start_database
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.leases.store import live_executors
@@ -36,6 +34,7 @@ from runwright.secrets.key_source import key_source, load_keyring
 from runwright.secrets.keyring import Keyring
 from runwright.secrets.rotation import count_by_key
 from runwright.secrets.vault import Vault
+from runwright.supervisor.member import GroupMember
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events.server import HostProbed, RuntimeVersionInstalled, RuntimeVersionMissing
 from runwright.telemetry.prometheus import MetricRegistry
@@ -69,24 +68,33 @@ class Resources(msgspec.Struct, frozen=True):
     automation_settings: AutomationSettings
     offload: Offload
     templates: Templates
+    member: GroupMember | None
+    """This process as one of several of the server; None where it is alone."""
 
 
-async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources | None:
+async def open_resources(
+    settings: Settings, member: GroupMember | None, stack: AsyncExitStack
+) -> Resources | None:
     """Probe the host and open the database; None if the host is below the isolation floor."""
     metrics = MetricRegistry()
+    if member is not None:
+        member.publish(metrics)
     emit = open_telemetry(metrics)
-    host = await _probe_host(settings, emit)
+    known = None if member is None or "executor" in settings.roles else member.host
+    host = known or await _probe_host(settings, emit)
     refusal = floor_refusal(settings.isolation_floor, host)
     if refusal is not None and "executor" in settings.roles:
         sys.stderr.write(f"{refusal}\n")
         return None
-    dsn = await _open_database(settings, emit, stack)
+    dsn = await start_database(settings, emit, stack)
     availability = Availability(emit)
     db = await _open_pool(dsn, availability, FINISH, LOOP_CONNECTIONS, stack, by_key=True)
     usage = PoolUsage()
     metrics.register(usage.families)
     usage.add(FINISH.name, db)
-    job_notifications, event_notifications = await _open_notifications(dsn, availability, emit, stack)
+    job_notifications, event_notifications = await _open_notifications(
+        settings.listen_database_url or dsn, availability, emit, stack
+    )
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     offload = Offload()
@@ -110,6 +118,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         automation_settings,
         offload,
         Templates(offload),
+        member,
     )
 
 
@@ -135,27 +144,6 @@ async def _install_runtimes(settings: Settings, emit: Emit) -> None:
 
 def _runtimes_dir(settings: Settings) -> Path:
     return settings.data_dir / "runtimes"
-
-
-async def _open_database(settings: Settings, emit: Emit, stack: AsyncExitStack) -> str:
-    """Return the DSN of the database, whose schema is up to date; start the embedded server if needed."""
-    dsn = settings.database_url
-    if dsn is None:
-        await asyncio.to_thread(remember, settings.data_dir, settings.wal_archive)
-        embedded = EmbeddedPostgres(settings.data_dir, emit=emit)
-        stack.push_async_callback(embedded.stop)
-        dsn = await embedded.start()
-    connection = await connect(dsn)
-    try:
-        await prepare_schema(connection, may_migrate=_may_migrate(settings))
-    finally:
-        await connection.close()
-    return dsn
-
-
-def _may_migrate(settings: Settings) -> bool:
-    """Return whether to migrate at startup; an external database is migrated only if the setting is true."""
-    return settings.database_url is None if settings.migrate is None else settings.migrate
 
 
 def open_vault(res: Resources, db: Database, stack: AsyncExitStack) -> Vault:

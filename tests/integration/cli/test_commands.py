@@ -196,6 +196,35 @@ async def test_an_older_schema_is_refused_until_it_is_migrated(run: Run, empty_d
     await connection.close()
 
 
+async def test_the_status_of_a_schema_names_what_is_pending(run: Run, empty_database_url: str) -> None:
+    env = {"RUNWRIGHT_DATABASE_URL": empty_database_url}
+    first, *others = bundled_migrations()
+    newest = others[-1].label
+
+    async def status() -> list[str]:
+        done = await asyncio.to_thread(run, "db", "status", **env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert (await status())[0] == "database      empty: a server migrates it at its start"
+    connection = await connect(empty_database_url)
+    try:
+        await migrate(connection, [first])
+        lines = await status()
+        assert lines[:2] == [f"database      {first.label}", f"this version  {newest}"]
+        assert lines[2:-1] == [f"pending       {one.label}" for one in others]
+        assert "Run `runwright db migrate`" in lines[-1]
+        assert (await asyncio.to_thread(run, "db", "check", **env)).returncode == 1
+        await migrate(connection)
+        assert await status() == [
+            f"database      {newest}",
+            f"this version  {newest}",
+            "A server of this version may start on it.",
+        ]
+    finally:
+        await connection.close()
+
+
 async def test_a_server_that_is_asked_to_migrates_at_its_start(empty_database_url: str) -> None:
     connection = await connect(empty_database_url)
     await migrate(connection, bundled_migrations()[:1])
@@ -226,13 +255,14 @@ async def test_a_schema_is_accepted_when_it_is_one_release_newer_and_no_more(
     newest = len(bundled_migrations())
     add = "INSERT INTO schema_migrations (version, name, checksum, compatible_from) VALUES ($1, 'future', 'x', $2)"
     await connection.execute(add, newest + 1, newest)
+    assert (await asyncio.to_thread(run, "db", "check", **env)).stdout == "ok\n"
     assert (await asyncio.to_thread(run, "keys", "list", **env)).returncode == 0
     assert (await asyncio.to_thread(run, "db", "migrate", **env)).stdout == "nothing to do\n"
     with running_server(RUNWRIGHT_DATABASE_URL=empty_database_url):
         pass
     await connection.execute(add, newest + 2, newest + 1)
     await connection.close()
-    for command in (("db", "migrate"), ("serve", "--migrate", "--port", "0")):
+    for command in (("db", "check"), ("db", "migrate"), ("serve", "--migrate", "--port", "0")):
         new = await asyncio.to_thread(run, *command, **env)
         assert new.returncode == 1
         assert f"version {newest + 2} and this code knows only {newest}" in new.stderr

@@ -13,10 +13,10 @@ from uvicorn.server import ServerState
 
 from runwright.core.errors import MalformedError
 from runwright.http import connection as connection_module
+from runwright.http.address import RECEIVE_BYTES, listen
 from runwright.http.connection import HEADER_BYTES, PIECE_BYTES, STEPS_PER_TURN, LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable, caps_for
 from runwright.http.request import Request
-from runwright.http.server import RECEIVE_BYTES, listen
 from runwright.http.services import EdgeSettings, EdgeState
 
 Handle = Callable[[Receive], Awaitable[bytes]]

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from runwright.wiring.shutdown import Shutdown
+from runwright.supervisor.shutdown import Shutdown
 
 HANGS = """
 import threading
-from runwright.wiring.shutdown import exit_at_the_latest
+from runwright.supervisor.shutdown import exit_at_the_latest
 
 with exit_at_the_latest(0.2):
     threading.Event().wait(60)

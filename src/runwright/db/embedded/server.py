@@ -40,7 +40,7 @@ from runwright.db.embedded.binaries import MAJOR_VERSION, find_programs
 from runwright.db.embedded.layout import DATABASE, USER, Layout
 from runwright.db.embedded.locks import FileLock, exclusive
 from runwright.db.embedded.postmaster import Postmaster
-from runwright.db.embedded.tuning import command_line
+from runwright.db.embedded.tuning import MAX_CONNECTIONS, command_line
 from runwright.db.embedded.wal_archive import archive_of
 from runwright.db.errors import transient
 from runwright.telemetry.emit import Emit, error_text, ignore_event
@@ -66,8 +66,16 @@ Args = ParamSpec("Args")
 class EmbeddedPostgres:
     """The server of one data directory. `stop` may be called before `start`, and twice."""
 
-    def __init__(self, data_dir: Path, *, start_seconds: float = 120.0, emit: Emit = ignore_event) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        start_seconds: float = 120.0,
+        emit: Emit = ignore_event,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
         self._data_dir = data_dir
+        self._max_connections = max_connections
         self._start_seconds = start_seconds
         self._layout: Layout | None = None
         self._users: FileLock | None = None
@@ -151,14 +159,9 @@ class EmbeddedPostgres:
             if archive is not None:
                 await _run_in_thread(archive.make, layout.account)
             with _accessible(layout, layout.cluster) as (path, fds):
-                command = [
-                    str(programs / "postgres"),
-                    "-D",
-                    path,
-                    "-k",
-                    str(layout.socket),
-                    *command_line(archive.settings() if archive else {}),
-                ]
+                further = {"max_connections": str(self._max_connections)}
+                options = command_line(further | (archive.settings() if archive else {}))
+                command = [str(programs / "postgres"), "-D", path, "-k", str(layout.socket), *options]
                 return process.launch(command, layout, (*fds, alive.fd))
         finally:
             alive.close()

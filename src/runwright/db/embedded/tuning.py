@@ -7,11 +7,12 @@ cluster. Other settings can be set in the cluster's own `postgresql.conf`.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+MAX_CONNECTIONS: Final = 50
+
 SETTINGS: Final = {
     # Only the owner of the socket's folder can connect.
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "50",
     # A confirmed commit is on disk.
     "fsync": "on",
     "synchronous_commit": "on",

@@ -7,7 +7,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
+
+LAST_RESORT_SECONDS: Final = 15.0
+"""Added to `drain_seconds`: by then a stop has ended, or something hangs that should not."""
+
+RELOAD: Final = signal.SIGHUP
 
 T = TypeVar("T")
 
@@ -27,7 +32,7 @@ class Shutdown:
 
     def on_reload(self, call: Callable[[], None]) -> None:
         """Call a function on every SIGHUP from now on."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
+        asyncio.get_running_loop().add_signal_handler(RELOAD, call)
 
     async def unless_requested(self, startup: Coroutine[None, None, T]) -> T | None:
         """Return the result of the startup, or None where it was cancelled because a stop was requested."""
@@ -39,6 +44,11 @@ class Shutdown:
             starting.cancel()
             await asyncio.wait({starting})
         return None if starting.cancelled() else starting.result()
+
+    async def forced_within(self, seconds: float) -> None:
+        """Return after this time, or at the second signal."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.forced.wait(), seconds)
 
     def _on_signal(self) -> None:
         (self.forced if self.requested.is_set() else self.requested).set()
