@@ -25,7 +25,7 @@ from runwright import __version__
 _ACCOUNTS: Final = ("games", "daemon", "nobody")
 _COMMANDS: Final = 4
 """The first block of the README that is run: init, deploy, run, logs."""
-_WHOLE_MB: Final = 480
+_WHOLE_MB: Final = 515
 """What an installation with all extras takes (docs/installing.md)."""
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 MISSING: Final = {"nodejs", "deno", "wasm"} - {
