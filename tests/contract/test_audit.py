@@ -1,15 +1,21 @@
 """The audit log: every write leaves a row that says who did what, and nothing secret."""
 
+import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import CompletedProcess
 from uuid import uuid4
 
 import pytest
 from tests.contract.bundles import deploy
 from tests.contract.client import ECHO, WEBHOOKS, Api, Json, data_of, error_of, fields_of
-from tests.contract.conftest import MakeKey
+from tests.contract.conftest import MakeKey, Server
 from tests.contract.test_auth import WRITES
+from tests.preloaded import preloaded
+from tests.waiting import until
 
 AUDIT = "/v1/audit"
 SECRET = "a-value-that-must-not-show"
@@ -275,3 +281,32 @@ def test_who_reads_the_log_of_whom(api: Api, make_key: MakeKey) -> None:
     bound = stranger.having(key=key, role="platform-admin")
     assert entries(bound, subject_id=worker) == []
     error_of(bound.get(AUDIT, **{"filter[tenant_id]": api.tenant}), 403, "forbidden")
+
+
+def audit(server: Server, *arguments: str) -> CompletedProcess[str]:
+    """Run `runwright audit` beside the server."""
+    environment = {**os.environ, "RUNWRIGHT_DATA_DIR": str(server.data_dir)}
+    return preloaded.run("audit", *arguments, env=environment)
+
+
+def test_an_operator_verifies_the_log_and_an_export_of_it(api: Api, server: Server, tmp_path: Path) -> None:
+    worker = api.make_worker()["id"]
+    exported = until(lambda: audit(server, "export").stdout, lambda text: worker in text)
+    whole = audit(server, "verify")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    head = re.search(r"^head: (\d+:[0-9a-f]{64})$", whole.stdout, re.MULTILINE)
+    assert head is not None
+    assert audit(server, "verify", "--head", head[1]).returncode == 0
+    remade = audit(server, "verify", "--head", head[1][:-1] + ("0" if head[1][-1] != "0" else "1"))
+    assert (remade.returncode, "made anew" in remade.stderr) == (1, True)
+    assert audit(server, "verify", "--head", "the last one").returncode == 2
+    file = tmp_path / "audit.jsonl"
+    file.write_text(exported)
+    assert audit(server, "verify", "--file", str(file)).returncode == 0
+    changed = next(line for line in exported.splitlines() if worker in line)
+    position = json.loads(changed)["position"]
+    file.write_text(exported.replace(changed, changed.replace("usr_test", "usr_else")))
+    found = audit(server, "verify", "--file", str(file))
+    assert (found.returncode, f"at {position}: " in found.stderr) == (1, True)
+    file.write_text("no json")
+    assert "line 1" in audit(server, "verify", "--file", str(file)).stderr

@@ -27,6 +27,10 @@ def test_the_operator_sees_the_state_of_the_server(api: Api, server: Server) -> 
     assert shown["database"]["embedded"]
     assert shown["database"]["schema_version"] == bundled_migrations()[-1].version
     assert shown["database"]["size_bytes"] > 1_000_000
+    storage = {part["name"]: part for part in shown["storage"]}
+    assert {"jobs", "logs", "code", "events", "audit"} <= set(storage)
+    assert sum(part["size_bytes"] for part in storage.values()) < shown["database"]["size_bytes"]
+    assert all(part["unused_bytes"] == 0 for name, part in storage.items() if name != "code")
     folders = {disk["folder"]: disk for disk in shown["disks"]}
     assert folders["data_dir"]["path"] == str(server.data_dir)
     assert 0 < folders["data_dir"]["free_bytes"] < folders["data_dir"]["total_bytes"]

@@ -26,7 +26,7 @@ from runwright.wiring.automations import load_automations
 from runwright.wiring.deliveries import open_sender, start_router, start_senders
 from runwright.wiring.executor import do_nothing, open_files, start_builder, start_executor
 from runwright.wiring.loops import start_maintenance, start_scheduler
-from runwright.wiring.reports import open_reports, start_probes
+from runwright.wiring.reports import open_own_reports, start_probes
 from runwright.wiring.resources import Resources, open_resources
 
 _DEMO: Final = "runwright.demo"
@@ -126,7 +126,7 @@ async def _start_roles(res: Resources, shutdown: Shutdown, stack: AsyncExitStack
     if "api" in roles:
         url, reports = await start_http(res, executor, sender, on_building, shutdown, stack)
     if res.settings.probe_port is not None:
-        reports = reports or open_reports(res, res.db, executor, shutdown, stack)
+        reports = reports or await open_own_reports(res, executor, shutdown, stack)
         probes = await start_probes(res, reports, res.settings.probe_port, stack)
         res.emit(ProbesListening(url=probes))
     return url

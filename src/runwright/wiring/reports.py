@@ -7,6 +7,7 @@ from typing import Final
 
 from runwright import __version__
 from runwright.analytics.queues import Queues
+from runwright.db.connection import READ
 from runwright.db.pool import Database
 from runwright.db.write_probe import WriteProbe
 from runwright.executor.executor import Executor
@@ -19,7 +20,7 @@ from runwright.telemetry.prometheus import Family, family, text_of
 from runwright.wiring.executor import cache_dir
 from runwright.wiring.gauges import Gauges
 from runwright.wiring.health import HealthReporter
-from runwright.wiring.resources import Resources
+from runwright.wiring.resources import Resources, open_database_pool
 from runwright.wiring.runtimes import RuntimeReporter
 from runwright.wiring.system import SystemReporter
 
@@ -54,6 +55,14 @@ def open_reports(
         metrics=res.metrics,
         metrics_text=partial(_metrics_text, res, gauges if samples else None),
     )
+
+
+async def open_own_reports(
+    res: Resources, executor: Executor | None, shutdown: Shutdown, stack: AsyncExitStack
+) -> ServerReports:
+    """Return the reports of a process without an API, whose loops share no connection with them."""
+    db = await open_database_pool(res, READ, 1, stack, lazy=True)
+    return open_reports(res, db, executor, shutdown, stack)
 
 
 async def start_probes(res: Resources, reports: ServerReports, port: int, stack: AsyncExitStack) -> str:

@@ -1,6 +1,7 @@
 """Telemetry events become log lines and metrics, each of a class in its way."""
 
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
@@ -103,3 +104,9 @@ def test_names_are_unique_and_no_warning_goes_unlogged() -> None:
     names = [one.name() for one in catalogue()]
     assert len(names) == len(set(names)) > 40
     assert [one.name() for one in catalogue() if one.level != "info" and not one.logged] == []
+
+
+def test_the_names_of_events_stay_as_they_are() -> None:
+    """Alerts and searches go by them: add a new name to the file, and take none out of it."""
+    names = {one.name() for one in catalogue()}
+    assert sorted(names) == Path(__file__).with_name("event_names.txt").read_text().split()
