@@ -1,7 +1,7 @@
 """Metrics of several processes, added up."""
 
 from runwright.supervisor.metrics import add_up, counted
-from runwright.telemetry.prometheus import MetricRegistry, text_of
+from runwright.telemetry.prometheus import Family, MetricRegistry, MetricSample, text_of
 
 
 def one_process(jobs: int, seconds: float) -> MetricRegistry:
@@ -29,3 +29,13 @@ def test_only_what_grows_stays_of_a_process_that_has_ended() -> None:
     gauge = [one for one in registry.families() if one.name == "jobs_total"]
     families = [*registry.families(), *(type(one)("open", "gauge", "Open.", one.samples) for one in gauge)]
     assert [family.name for family in counted(families)] == ["jobs_total", "run_seconds"]
+
+
+def test_of_ages_the_largest_is_shown() -> None:
+    def one(name: str, value: float) -> Family:
+        return Family(name, "gauge", "A gauge.", [MetricSample(name, {}, value)])
+
+    added = add_up(
+        [[one("lease_age_seconds", 3), one("slots", 2)], [one("lease_age_seconds", 1), one("slots", 4)]]
+    )
+    assert [family.samples[0].value for family in added] == [3, 6]

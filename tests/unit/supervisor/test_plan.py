@@ -41,6 +41,14 @@ def test_each_role_runs_and_executors_share_the_slots() -> None:
     assert {one.processes for one in plans.values()} == {2}
 
 
+def test_one_process_has_the_port_of_the_probes() -> None:
+    plans = plan_processes(Settings(probe_port=9000), 2)
+    assert [one.name for one in plans if one.settings.probe_port == 9000] == ["background"]
+    (alone, *others) = reversed(plan_processes(Settings(probe_port=9000, roles=("executor",)), 2))
+    assert alone.settings.probe_port == 9000
+    assert {one.settings.probe_port for one in others} == {None}
+
+
 def test_no_executor_is_without_a_slot() -> None:
     names = [one.name for one in plan_processes(Settings(roles=("executor",), executor_slots=1), 4)]
     assert names == ["executor-1"]
