@@ -39,6 +39,7 @@ OWN_FAMILIES: Final = frozenset(
 """Families of events that only the server appends."""
 
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+", re.ASCII)
+TYPE_PATTERN: Final = f"^{_TYPE.pattern}$"
 
 
 class EventScope(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 NAME = "registry.test"
 """The registry's host name in a build, which the test's resolver resolves."""
@@ -129,7 +130,7 @@ def local_registry(
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
+            path = unquote(self.path.partition("?")[0])
             if path not in registry.free:
                 registry.gate.wait(60)
             if path in registry.endless:

@@ -12,6 +12,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from runwright.http.avala.event_names import check_events
 from runwright.http.event_catalogue import EVENTS
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +78,28 @@ def test_what_is_one_of_few_words_says_which(documents: dict[str, Any]) -> None:
         and not re.search(r'"(enum|\$ref|const)"', json.dumps(part))
     }
     assert found == {"ava AuditEntry.action", "ava Attempt.status"}, "these grow with releases"
+
+
+def test_lists_say_what_their_items_may_be(documents: dict[str, Any]) -> None:
+    def items(document: str, schema: str, field: str) -> Any:  # noqa: ANN401  a part of a document
+        return documents[document]["components"]["schemas"][schema]["properties"][field]["items"]
+
+    assert {f"ava.{name}" for name in EVENTS} <= set(items("ava", "CreateWebhookBody", "events")["enum"])
+    assert re.search(items("ava", "CreateWorkerBody", "secrets")["pattern"], "API_KEY")
+    assert not re.search(items("ava", "CreateWorkerBody", "secrets")["pattern"], "1-KEY")
+    names = [
+        "dataset.created",
+        "agent.action",
+        "custom.a",
+        "custom.a.b-1",
+        "custom.*",
+        "ava.*",
+        "ava.job.failed",
+    ]
+    for schema in ("NewWebhookBody", "RegisterAgentBody", "WholeAgentBody", "AgentChangesBody"):
+        pattern = items("avala", schema, "events")["pattern"]
+        for name in (*names, "custom", "custom.", "custom.A", "dataset_created", "ava.job", "", "*"):
+            assert bool(re.search(pattern, name)) == (not list(check_events([name]))), name
 
 
 def test_every_schema_is_used_and_every_answer_has_its_headers(documents: dict[str, Any]) -> None:

@@ -22,6 +22,11 @@ TAGS: Final = ("Jobs", "Triggers", "Runs", "Events", "Webhooks", "Tasks")
 
 _PATHS: Final = ("job_id", "trigger_id", "run_id", "task_id", "endpoint", "workspace_id")
 _ID: Final[Json] = {"type": "string", "pattern": r"^[^\s/]+$"}
+_ENDPOINT: Final[Json] = {
+    "type": "string",
+    "pattern": r"^[^\s/]+--wbh_[^\s/]*$",
+    "description": "The trigger's `endpoint_slug` and its `webhook_id`.",
+}
 _INTRODUCTION: Final = """\
 The AGH automation API: prompts for agents, fired by schedules, by events and by signed webhooks. Fields and
 routes that AGH does not have are marked as Runwright extensions.
@@ -44,7 +49,7 @@ def describe_api(routes: Iterable[Route], version: str) -> Json:
         title="Runwright: AGH Automation API",
         introduction=_INTRODUCTION,
         tags=TAGS,
-        path_parameters=dict.fromkeys(_PATHS, _ID),
+        path_parameters=dict.fromkeys(_PATHS, _ID) | {"endpoint": _ENDPOINT},
         security_schemes={
             "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
             "bearer": {"type": "http", "scheme": "bearer"},

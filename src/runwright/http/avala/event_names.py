@@ -6,9 +6,10 @@ The nine documented names and `custom.…` are published by tenants, under the s
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from runwright.agents.model import ACTION_EVENT
 from runwright.agents.model import TEST_EVENT as AGENT_TEST
@@ -38,7 +39,14 @@ _EVERYTHING: Final = "ava.*"
 _KNOWN: Final = frozenset(
     (*DOCUMENTED, ACTION_EVENT, "custom.*", _EVERYTHING, *(PREFIX + one for one in (*EVENTS, *FAMILIES)))
 )
-_MOST_NAMES: Final = 100
+MOST_NAMES: Final = 100
+
+PUBLISHABLE_PATTERN: Final = f"^({'|'.join(map(re.escape, DOCUMENTED))}|{CUSTOM.pattern})$"
+SUBSCRIBABLE_PATTERN: Final = f"^({'|'.join(map(re.escape, sorted(_KNOWN)))}|{CUSTOM.pattern})$"
+EventName = Annotated[
+    str, Meta(extra_json_schema={"pattern": SUBSCRIBABLE_PATTERN, "maxLength": LONGEST_NAME})
+]
+"""What agents and webhooks subscribe to."""
 
 
 def wire_name(event_type: str) -> str:
@@ -53,8 +61,8 @@ def publishable(name: str) -> bool:
 
 def check_events(names: Sequence[str]) -> Iterable[Problem]:
     """Check the field `events`, which may be empty."""
-    if len(names) > _MOST_NAMES:
-        yield "", f"Ensure this field has no more than {_MOST_NAMES} elements."
+    if len(names) > MOST_NAMES:
+        yield "", f"Ensure this field has no more than {MOST_NAMES} elements."
         return
     unknown = [name for name in names if not _subscribable(name)]
     if unknown:

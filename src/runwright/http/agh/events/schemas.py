@@ -9,7 +9,14 @@ from runwright.automations.errors import DefinitionError
 from runwright.automations.model import time_text
 from runwright.automations.service import AutomationEvent
 from runwright.core.template_context import Json
-from runwright.events.publish import LONGEST_KEY, PAYLOAD_LIMIT_BYTES, PublishedEvent, type_problem
+from runwright.events.publish import (
+    LONGEST_KEY,
+    LONGEST_TYPE,
+    PAYLOAD_LIMIT_BYTES,
+    TYPE_PATTERN,
+    PublishedEvent,
+    type_problem,
+)
 from runwright.http.agh.fields import Time
 
 _NUL: Final = b"\\u0000"
@@ -20,10 +27,16 @@ class EventIn(msgspec.Struct, frozen=True, kw_only=True):
 
     openapi_name: ClassVar[str] = "PublishBody"
 
-    event: Annotated[str, Meta(examples=["session.stopped"])]
+    event: Annotated[
+        str,
+        Meta(
+            examples=["session.stopped"],
+            extra_json_schema={"pattern": TYPE_PATTERN, "maxLength": LONGEST_TYPE},
+        ),
+    ]
     workspace_id: Annotated[str, Meta(description="Its workspace; without one it is global.")] = ""
     data: dict[str, Any] | UnsetType = UNSET
-    idempotency_key: str = ""
+    idempotency_key: Annotated[str, Meta(extra_json_schema={"maxLength": LONGEST_KEY})] = ""
 
 
 class EventOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,7 +29,11 @@ class KeyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tenant_id: TenantId | UnsetType = UNSET
     scopes: Annotated[
         list[KeyScope],
-        Meta(description="The scopes of the key; none includes another. Default: all.", min_length=1),
+        Meta(
+            description="The scopes of the key; none includes another. Default: all.",
+            min_length=1,
+            extra_json_schema={"uniqueItems": True},
+        ),
     ] = field(default_factory=lambda: sorted(ALL_SCOPES))
     expires_at: Annotated[When | None, Meta(description="When it expires; null: never.")] = None
 

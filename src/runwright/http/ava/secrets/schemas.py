@@ -24,7 +24,11 @@ class SecretIn(msgspec.Struct, forbid_unknown_fields=True):
         Meta(
             description="4 characters to 64 KiB of UTF-8, white space at its ends not counted. It is never"
             " shown again.",
-            extra_json_schema={"minLength": SHORTEST_VALUE, "maxLength": LONGEST_VALUE_BYTES},
+            extra_json_schema={
+                "minLength": SHORTEST_VALUE,
+                "maxLength": LONGEST_VALUE_BYTES,
+                "pattern": r"^[^\u0000]*$",
+            },
         ),
     ]
 

@@ -36,14 +36,13 @@ Url = Annotated[
     ),
 ]
 Events = Annotated[
-    list[str],
+    list[Annotated[str, Meta(extra_json_schema={"enum": list(EVENT_PATTERNS)})]],
     Meta(
         description=f"Which events: {', '.join(f'`{name}`' for name in EVENT_PATTERNS)}.",
         extra_json_schema={
             "minItems": 1,
             "maxItems": len(EVENT_PATTERNS),
             "uniqueItems": True,
-            "items": {"type": "string", "enum": list(EVENT_PATTERNS)},
         },
     ),
 ]

@@ -73,13 +73,12 @@ Config = Annotated[
     ),
 ]
 Secrets = Annotated[
-    list[str],
+    list[Annotated[str, Meta(extra_json_schema={"pattern": ENV_NAME})]],
     Meta(
         description="Names of secrets to inject.",
         extra_json_schema={
             "maxItems": SECRETS,
             "uniqueItems": True,
-            "items": {"type": "string", "pattern": ENV_NAME},
         },
     ),
 ]

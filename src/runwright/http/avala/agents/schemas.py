@@ -7,8 +7,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 from runwright.agents.model import LONGEST_LEASE_SECONDS, Agent, AgentCreate, AgentFields, ExecutionStatus
 from runwright.core.ids import uuid_of
-from runwright.http.avala.event_names import check_events, core_patterns
-from runwright.http.avala.fields import Time, Uid, canonical_uuid, is_uuid, list_of, text_of_at_most
+from runwright.http.avala.event_names import MOST_NAMES, EventName, check_events, core_patterns
+from runwright.http.avala.fields import (
+    Time,
+    Uid,
+    canonical_uuid,
+    is_uuid,
+    list_of,
+    text_of_at_most,
+)
 from runwright.http.fields import to_out
 from runwright.http.validation import Rule, Validator
 from runwright.outbox.client.url import LONGEST_URL
@@ -23,14 +30,19 @@ _LONGEST_WORKER: Final = 200
 _MOST_TASK_TYPES: Final = 100
 
 Name = Annotated[
-    str, Meta(description="Unique in the organization.", extra_json_schema={"maxLength": _LONGEST_NAME})
+    str,
+    Meta(
+        description="Unique in the organization.",
+        extra_json_schema={"maxLength": _LONGEST_NAME, "pattern": r"\S"},
+    ),
 ]
 Description = Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_DESCRIPTION})]
 Events = Annotated[
-    list[str],
+    list[EventName],
     Meta(
         description="The documented events, `agent.action`, `custom.…`, and `ava.…` for events of this"
-        " server (`ava.job.failed`, `ava.job.*`, `ava.*`). An empty list subscribes to none."
+        " server (`ava.job.failed`, `ava.job.*`, `ava.*`). An empty list subscribes to none.",
+        extra_json_schema={"maxItems": MOST_NAMES},
     ),
 ]
 CallbackUrl = Annotated[
@@ -43,13 +55,21 @@ CallbackUrl = Annotated[
 Project = Annotated[
     str, Meta(description="Only events of this project; null: all.", extra_json_schema={"format": "uuid"})
 ]
-TaskTypes = Annotated[list[str], Meta(description="Only events for tasks of these types; empty: all.")]
+TaskType = Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_TASK_TYPE, "pattern": r"\S"})]
+TaskTypes = Annotated[
+    list[TaskType],
+    Meta(
+        description="Only events for tasks of these types; empty: all.",
+        extra_json_schema={"maxItems": _MOST_TASK_TYPES},
+    ),
+]
 Worker = Annotated[
     str,
     Meta(
         description="Ours: the worker that decides for the agent, by its id (`wkr_…`) or its name; a name"
         " selects the newest active worker that has it now, and the response has its id. It runs with the"
-        " execution as its input and returns the decision: `action`, `reason`, `metadata`."
+        " execution as its input and returns the decision: `action`, `reason`, `metadata`.",
+        extra_json_schema={"maxLength": _LONGEST_WORKER, "pattern": r"\S"},
     ),
 ]
 Lease = Annotated[

@@ -8,11 +8,19 @@ from msgspec import Meta, Raw
 from runwright.agents.model import EventCreate, PublishResult
 from runwright.core.ids import uuid_of
 from runwright.events.publish import LONGEST_KEY, PAYLOAD_LIMIT_BYTES
-from runwright.http.avala.event_names import Parts, publishable, text_of, wire_name
+from runwright.http.avala.event_names import (
+    LONGEST_NAME,
+    PUBLISHABLE_PATTERN,
+    Parts,
+    publishable,
+    text_of,
+    wire_name,
+)
 from runwright.http.avala.fields import Uid, canonical_uuid, object_of_at_most, text_of_at_most
 from runwright.http.validation import Validator
 
 _LONGEST_SCOPE: Final = 255
+_SCOPE: Final = Meta(extra_json_schema={"maxLength": _LONGEST_SCOPE})
 
 
 class EventIn(msgspec.Struct, kw_only=True):
@@ -20,12 +28,18 @@ class EventIn(msgspec.Struct, kw_only=True):
 
     openapi_name: ClassVar[str] = "EventBody"
 
-    event: Annotated[str, Meta(description="One of the nine documented names, or `custom.…`.")]
+    event: Annotated[
+        str,
+        Meta(
+            description="One of the nine documented names, or `custom.…`.",
+            extra_json_schema={"pattern": PUBLISHABLE_PATTERN, "maxLength": LONGEST_NAME},
+        ),
+    ]
     payload: Annotated[Raw, Meta(description="At most 256 KiB.", extra_json_schema={"type": "object"})] = (
         msgspec.field(default_factory=lambda: Raw(b"{}"))
     )
-    project: Annotated[str, Meta(description="Default: the payload's `project_uid`.")] | None = None
-    task_type: Annotated[str, Meta(description="Default: the payload's `task_type`.")] | None = None
+    project: Annotated[str, Meta(description="Default: the payload's `project_uid`."), _SCOPE] | None = None
+    task_type: Annotated[str, Meta(description="Default: the payload's `task_type`."), _SCOPE] | None = None
     idempotency_key: (
         Annotated[
             str,

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.core.ids import uuid_of
-from runwright.http.avala.event_names import check_events, core_patterns
+from runwright.http.avala.event_names import MOST_NAMES, EventName, check_events, core_patterns
 from runwright.http.avala.fields import Time, Uid
 from runwright.http.fields import LONGEST_SECRET, check_signing_secret, to_out
 from runwright.http.validation import Problem, Validator
@@ -28,10 +28,11 @@ TargetUrl = Annotated[
     str, Meta(description="Where to send events: https.", extra_json_schema={"maxLength": LONGEST_URL})
 ]
 Events = Annotated[
-    list[str],
+    list[EventName],
     Meta(
         description="The documented events, `agent.action`, `custom.…`, and `ava.…` for events of this"
-        " server (`ava.job.failed`, `ava.job.*`, `ava.*`)."
+        " server (`ava.job.failed`, `ava.job.*`, `ava.*`).",
+        extra_json_schema={"minItems": 1, "maxItems": MOST_NAMES},
     ),
 ]
 SigningSecret = Annotated[
