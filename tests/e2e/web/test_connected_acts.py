@@ -86,7 +86,7 @@ def test_what_an_agent_flags_is_decided_by_the_keyboard(page: Page, tenant: Api)
     page.keyboard.press("r")
     expect(page.get_by_text("Nothing waits for you")).to_be_visible()
     page.get_by_role("tab", name="Answered").click()
-    expect(question).to_contain_text("Reject by usr_test")
+    expect(question).to_contain_text("Rejected by usr_test")
     assert page.locator("main img").count() == 0
     page.goto("/agents")
     expect(page.locator("[data-row]").first.get_by_role("cell").nth(4)).to_have_text("1")

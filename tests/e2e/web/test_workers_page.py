@@ -107,6 +107,18 @@ def test_the_release_line_of_a_runtime_is_chosen_and_makes_a_version(page: Page,
     expect(page.get_by_label("Version of python")).to_have_value(line)
 
 
+def test_a_cancel_of_what_has_no_queued_job_says_so(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker(name="Idle")
+    tenant.run_job(worker["id"])
+    page.goto(f"/workers/{worker['id']}")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name=re.compile("Cancel its queued jobs")).click()
+    dialog = page.get_by_role("dialog", name="There is nothing to cancel")
+    expect(dialog).to_contain_text("No job with the status queued, the worker Idle is queued or running.")
+    dialog.get_by_role("button", name="Close", exact=True).last.click()
+    expect(dialog).to_be_hidden()
+
+
 def test_a_pause_is_shown_where_others_look(page: Page, tenant: Api) -> None:
     worker = tenant.make_worker(name="Shared")
     page.goto("/workers")

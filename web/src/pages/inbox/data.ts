@@ -4,6 +4,7 @@ import { api, rawly, type Schemas } from "../../lib/client.ts";
 import { given } from "../../lib/lists.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
 import type { WithRaw } from "../../lib/payloads.ts";
+import { isState, lookOf } from "../../ui/statuses.ts";
 
 export type InboxItem = WithRaw<Schemas["InboxItem"], "payload">;
 export const ON_INBOX = ["ava.execution.", "ava.agent.action"] as const;
@@ -27,4 +28,9 @@ export async function answer(id: string, choice: string, note: string): Promise<
 /** Return an answer as a button says it. */
 export function verb(choice: string): string {
   return choice.slice(0, 1).toUpperCase() + choice.slice(1).replaceAll("_", " ");
+}
+
+/** Return what became of an item that was answered so. */
+export function outcome(choice: string): string {
+  return isState(choice) ? lookOf(choice).word : verb(choice);
 }
