@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from runwright.cli.profile import open_profiles
-from runwright.cli.prompts import read_secret
+from runwright.cli.prompts import piped_secret, read_secret
 from runwright.cli.remote import open_client
 from runwright.cli.terminal import note, painter
 from runwright.cli.whoami import Identity, ask_identity
@@ -44,16 +44,17 @@ def login(
     """Save the address and the key of a server as a profile.
 
     Commands use it from now on. The key is asked for, or read from stdin where that is no terminal; it is
-    never an argument. The key of a server on this machine is read from its data directory whenever it is
-    needed, and not saved.
+    never an argument. Without one, the key of a server on this machine is read from its data directory
+    whenever it is needed, and not saved.
 
     Examples:
     $ runwright login
     $ runwright keys create --tenant ten_acme --role tenant-admin | runwright login https://rw.example.com
     """
     profiles, targets = open_profiles(), importlib.import_module("runwright.client.targets")
-    local = not ask_key and targets.local_target(url).credentials.api_key is not None
-    key = None if local else read_secret("API key").strip()
+    found = not ask_key and targets.local_target(url).credentials.api_key is not None
+    key = (piped_secret("API key") if found else read_secret("API key").strip()) or None
+    local = key is None
     name = profile or _name_for(url, local=local)
     made: Profile = importlib.import_module("runwright.client.profiles").Profile(
         url=url.rstrip("/"), api_key=key, tenant=tenant, role=role, protected=protected

@@ -56,6 +56,13 @@ def read_secret(what: str) -> str:
     return _secret_in(read_bounded(sys.stdin, what, _LARGEST), what)
 
 
+def piped_secret(what: str) -> str:
+    """Return the secret on stdin; an empty text where that is a terminal, or has none."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return ""
+    return read_bounded(sys.stdin, what, _LARGEST).strip()
+
+
 def read_secret_option(option: str, place: str, what: str) -> str:
     """Return the secret that an option names: `-` asks for it or reads stdin, `@FILE` reads a file.
 

@@ -1,7 +1,8 @@
 """Which server, and as whom: from arguments, the environment, or a profile, in this order.
 
-A key goes only where it belongs: that of a profile to the profile's address, and that of the local server's
-data directory to this machine.
+A key goes only where it belongs: that of a profile to the profile's address, and that of a data directory to
+the port of this machine at which its server listens, as the server has noted there. On other ports may be
+programs of other users.
 """
 
 import getpass
@@ -9,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +22,10 @@ from runwright.client.urls import check_url, is_loopback
 LOCAL_TENANT: Final = "default"
 
 _KEY_FILE: Final = "platform-key"
+_ADDRESS_FILE: Final = "api-url"
+"""The URL of the server that runs on the data directory; the default one where an earlier release runs."""
+
+_PORTS: Final = {"http": 80, "https": 443}
 _TENANT_KEYS: Final = "rwk_"
 """How the keys of tenants begin; the user and the role of their requests follow from the key."""
 
@@ -113,12 +119,26 @@ def of_profile(
 def local_target(
     url: str, *, tenant: str | None = None, environment: Mapping[str, str] = os.environ
 ) -> ServerTarget:
-    """Return a server of this machine, called with the platform key of its data directory if there is one."""
-    key = local_key(environment) if is_loopback(url) else None
+    """Return a server, called with the platform key of the data directory if that is its own."""
+    key = local_key(environment) if is_loopback(url) and _port(url) == _local_port(environment) else None
     if key is None:
         return ServerTarget(url=url, credentials=Credentials(tenant=tenant))
     credentials = Credentials(api_key=key, tenant=tenant or LOCAL_TENANT, user=_user_name(), role=_LOCAL_ROLE)
     return ServerTarget(url=url, credentials=credentials)
+
+
+def _local_port(environment: Mapping[str, str]) -> int | None:
+    """Return the port of the server that runs on the data directory."""
+    try:
+        recorded = (data_dir(environment) / _ADDRESS_FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        recorded = DEFAULT_URL
+    return _port(recorded)
+
+
+def _port(url: str) -> int | None:
+    parts = urlsplit(url)
+    return parts.port or _PORTS.get(parts.scheme)
 
 
 def local_key(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -27,6 +27,7 @@ from runwright.core.turns import Turns, in_turns
 from runwright.db.pool import Database
 from runwright.events.feed_store import (
     LoggedEvent,
+    fetch_positions,
     fetch_snapshot,
     fetch_unseen,
     keeps_events_from,
@@ -230,6 +231,7 @@ class EventFeed:
         snapshot = await fetch_snapshot(self._db, number=number)
         if horizon is None:
             horizon = self._horizon = LogHorizon(max(snapshot.last - MOST_BEHIND, 0))
+        await self._pass_over(channels, horizon.settled)
         for _ in range(ROUNDS):
             events = await fetch_unseen(
                 self._db,
@@ -247,6 +249,15 @@ class EventFeed:
                     channel.handed_out = channel.position(horizon.settled)
                 return False
         return True
+
+    async def _pass_over(self, channels: Mapping[str, _Channel], settled: int) -> None:
+        """Take as seen what is there, up to `MOST_BEHIND` events, for tenants whose streams are all new."""
+        new = {tenant_id: channel for tenant_id, channel in channels.items() if not channel.live}
+        if not new:
+            return
+        found = await fetch_positions(self._db, tenant_ids=new.keys(), after=settled)
+        for tenant_id, positions in found.items():
+            new[tenant_id].seen.update(dict.fromkeys(positions))
 
     async def _hand_out(self, channels: Mapping[str, _Channel], events: Sequence[LoggedEvent]) -> None:
         woken, turns = 0, Turns()

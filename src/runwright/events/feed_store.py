@@ -1,6 +1,6 @@
 """SQL of the event feed and of lists of events: reading the log, and which tenants' events are streamed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -73,6 +73,20 @@ async def fetch_unseen(
         *(after, list(tenant_ids), list(seen), limit),
     )
     return await in_turns(rows, _logged)
+
+
+async def fetch_positions(
+    db: Database, *, tenant_ids: Collection[str], after: int
+) -> Mapping[str, Sequence[int]]:
+    """Return the positions of each tenant's events after a position, in their order."""
+    rows = await db.fetch(
+        """
+        SELECT tenant_id, array_agg(position ORDER BY position) AS positions FROM events
+        WHERE position > $1 AND tenant_id = ANY ($2) GROUP BY tenant_id
+        """,
+        *(after, list(tenant_ids)),
+    )
+    return {row["tenant_id"]: row["positions"] for row in rows}
 
 
 async def fetch_event(db: Database, *, tenant_id: str, position: int) -> LoggedEvent | None:

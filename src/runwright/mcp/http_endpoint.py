@@ -43,9 +43,6 @@ MOST_VALUES: Final = 20_000
 AT_ONCE_PER_TENANT: Final = 4
 T = TypeVar("T")
 
-_INSIDE: Final = "http://runwright.internal"
-"""The address of this process's API, which is called without a network."""
-
 _BEARER: Final = "bearer "
 _WRONG_HOST: Final = "This server is not called {host!r} here; add the name to the setting `allowed_hosts`."
 _WRONG_ORIGIN: Final = "Web pages of this origin may not call the MCP server."
@@ -105,7 +102,8 @@ class McpEndpoint:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        target = ServerTarget(url=_INSIDE, credentials=_credentials(headers))
+        # The API is called without a network, by the name that was just checked, as it checks that too.
+        target = ServerTarget(url=f"http://{headers['host']}", credentials=_credentials(headers))
         inside = self._transport(scope)
         try:
             client = _client(target, inside)
@@ -174,7 +172,7 @@ def open_endpoint(api: ASGIApp, hosts: HostPolicy, *, allow: str, worker_tools: 
 
 
 def _client(target: ServerTarget, inside: httpx.AsyncBaseTransport) -> AsyncRunwright:
-    transport = AsyncTransport(_INSIDE, httpx.AsyncClient(transport=inside))
+    transport = AsyncTransport(target.url, httpx.AsyncClient(transport=inside))
     return AsyncRunwright.for_target(target, retries=0, transport=transport)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from runwright.config import Settings
 from runwright.db.startup import start_database
 from runwright.http.address import check_address, reserve_port
+from runwright.http.address_record import recorded_address
 from runwright.supervisor.group import ProcessGroup
 from runwright.supervisor.plan import plan_processes
 from runwright.supervisor.shutdown import LAST_RESORT_SECONDS, RELOAD, Shutdown
@@ -29,6 +30,8 @@ async def supervise(settings: Settings, count: int) -> int:
             return 0
         status = await shutdown.unless_requested(group.start())
         if status == 0:
+            if group.url is not None:
+                stack.enter_context(recorded_address(settings.data_dir, group.url))
             sys.stdout.write(f"runwright ready {group.url or '(no api)'}\n")
             sys.stdout.flush()
             if settings.automation_file is not None:

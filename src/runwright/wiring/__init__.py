@@ -16,6 +16,7 @@ from typing import Final
 
 from runwright.config import Settings
 from runwright.http.address import check_address
+from runwright.http.address_record import recorded_address
 from runwright.supervisor.member import GroupMember
 from runwright.supervisor.shutdown import LAST_RESORT_SECONDS, Shutdown, exit_at_the_latest
 from runwright.telemetry.events.server import ProbesListening, ServerStopping
@@ -78,6 +79,8 @@ async def _start(
         return None
     url = await _start_roles(res, shutdown, stack)
     _collect_rarely()
+    if url is not None and member is None:
+        stack.enter_context(recorded_address(settings.data_dir, url))
     _report_ready(res, url)
     if settings.demo and url is not None:
         demo = asyncio.create_task(_demonstrate(res, url))

@@ -358,6 +358,20 @@ async def test_other_tenants_and_secrets_stay_out_of_reach(
         assert "forbidden" in await refusal(session, "run_worker", worker="keeps")
 
 
+@both_transports
+async def test_a_model_fires_an_automation(
+    deploy_server: Server, key: str, rw: Runwright, open_session: OpenSession
+) -> None:
+    title = f"by {open_session.__name__}"
+    task = {"title": title}
+    made = rw.automations.jobs.create("global", title, {"mode": "cron", "expr": "0 0 1 1 *"}, task=task)
+    async with open_session(deploy_server.url, key) as session:
+        listed = await call(session, "trigger_automation")
+        assert title in {one["name"] for one in listed["data"]}
+        run = await call(session, "trigger_automation", job_id=made.id)
+        assert run["data"]["job_id"] == made.id
+
+
 async def test_the_documentation_is_searched_and_read(deploy_server: Server, key: str) -> None:
     async with over_http(deploy_server.url, key) as session:
         hits = (await call(session, "search_docs", query="filter jobs by status and error code"))["data"]

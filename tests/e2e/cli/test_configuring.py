@@ -10,6 +10,7 @@ from tests.e2e.cli.conftest import Home
 from tests.waiting import until
 
 from runwright import Runwright
+from runwright.http.address_record import recorded_address
 
 HELLO = "def handler(input, env):\n    return input\n"
 
@@ -20,6 +21,16 @@ def worker(rw: Runwright) -> str:
     if all(one.name != "hello" for one in rw.workers.list()):
         rw.workers.create("hello", "python", source_code=HELLO)
     return "hello"
+
+
+def test_a_piped_key_comes_before_that_of_the_data_directory(home: Home, server: Server, key: str) -> None:
+    (home.folder / "platform-key").write_text(PLATFORM_KEY)
+    own = {"RUNWRIGHT_URL": "", "RUNWRIGHT_KEY": "", "RUNWRIGHT_DATA_DIR": str(home.folder)}
+    login = f"runwright login {server.url} --profile a"
+    with recorded_address(home.folder, server.url):
+        assert "platform-admin" in home.ok(login, **own)
+        assert home.run(login, input="rwk_wrong", **own).returncode == 4
+        assert "platform-admin" not in home.ok(login, input=key, **own)
 
 
 def test_a_schedule_from_its_creation_to_its_end(home: Home, rw: Runwright, worker: str) -> None:

@@ -12,6 +12,7 @@ from runwright.client.profiles import default_path
 from runwright.client.session import Credentials
 from runwright.client.targets import data_dir, explicit_target, profile_target
 from runwright.config import default_data_dir
+from runwright.http.address_record import recorded_address
 
 PROD = Profile(url="https://prod.example/", api_key="prod-key", tenant="ten_acme", protected=True)
 LAB = Profile(url="https://lab.example", api_key="lab-key")
@@ -130,13 +131,19 @@ def test_the_key_of_a_profile_goes_to_its_own_address_only(profiles: Profiles) -
     assert chosen(profiles, URL="https://prod.example") == ("https://prod.example", "prod-key")
 
 
-def test_the_key_in_the_data_directory_goes_to_this_machine_only(profiles: Profiles, tmp_path: Path) -> None:
+def test_the_key_in_the_data_directory_goes_to_its_own_server_only(
+    profiles: Profiles, tmp_path: Path
+) -> None:
     (tmp_path / "platform-key").write_text("local-key\n")
     data = {"DATA_DIR": str(tmp_path)}
     assert chosen(profiles, **data) == ("http://127.0.0.1:8080", "local-key")
-    assert chosen(profiles, **data, URL="http://localhost:9000") == ("http://localhost:9000", "local-key")
-    assert chosen(profiles, **data, URL="http://192.0.2.1") == ("http://192.0.2.1", None)
-    assert chosen(profiles, **data, URL="http://localhost.example") == ("http://localhost.example", None)
+    assert chosen(profiles, **data, URL="http://localhost:9000") == ("http://localhost:9000", None)
+    with recorded_address(tmp_path, "http://127.0.0.1:9000"):
+        assert chosen(profiles, **data, URL="http://localhost:9000") == ("http://localhost:9000", "local-key")
+        assert chosen(profiles, **data) == ("http://127.0.0.1:8080", None)
+        for foreign in ("http://192.0.2.1:9000", "http://localhost.example:9000", "https://localhost"):
+            assert chosen(profiles, **data, URL=foreign) == (foreign, None)
+    assert chosen(profiles, **data, URL="http://localhost:9000") == ("http://localhost:9000", None)
     target = profile_target(environment={"RUNWRIGHT_DATA_DIR": str(tmp_path)}, profiles=profiles)
     assert target.credentials.tenant == "default"
     assert target.credentials.user

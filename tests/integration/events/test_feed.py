@@ -103,6 +103,21 @@ async def test_streams_get_what_happens_after_they_joined_and_nothing_else(datab
     assert not feed.watched
 
 
+async def test_a_stream_joins_at_once_however_much_has_happened_just_before(database: Pool) -> None:
+    feed = Feed(database)
+    await append(database, "before")
+    async with database.acquire() as connection:
+        columns = "tenant_id, type, subject_id, created_at"
+        await connection.execute(
+            f"INSERT INTO events ({columns}) SELECT {columns} FROM events, generate_series(1, $1::int)",
+            feed_module.ROUNDS * feed_module.BATCH + 1,
+        )
+    async with open_stream(feed) as stream:
+        await append(database, "after")
+        await feed.forward(1)
+        assert await subjects(stream) == ["after"]
+
+
 async def test_what_is_committed_late_is_not_missed_and_comes_once(database: Pool) -> None:
     feed = Feed(database)
     async with open_stream(feed) as stream, database.acquire() as slow:
