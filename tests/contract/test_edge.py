@@ -180,7 +180,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             health=_healthy,
             ready=_not_ready,
             system=_no_report,
-            runtimes=_no_runtimes,
+            runtimes=_python_only,
             metrics=MetricRegistry(),
             problems=tuple,
             metrics_text=_no_metrics,
@@ -318,8 +318,8 @@ async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(e
         assert answered[0] == (3, 201)
 
 
-async def _no_runtimes() -> dict[str, RuntimeInfo]:
-    return {}
+async def _python_only() -> dict[str, RuntimeInfo]:
+    return {"python": RuntimeInfo(name="python", ready=True)}
 
 
 async def _not_ready() -> bool:
