@@ -39,6 +39,10 @@ _made: list[str] = []
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Servers of tests are one process on large machines, too; those of `test_processes.py` say how many they are.
+if len(os.sched_getaffinity(0)) > 3:
+    os.environ.setdefault("RUNWRIGHT_PROCESSES", "1")
+
 # What is tried is the same each time, and a busy machine is no counterexample. `CHAOS=long` tries others.
 settings.register_profile(
     "suite",

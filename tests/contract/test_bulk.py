@@ -83,6 +83,19 @@ def test_by_ids(api: Api) -> None:
     assert data_of(api.get(f"/jobs/{two}"))["status"] == "queued"
 
 
+def test_named_jobs_are_retried_however_they_ended(api: Api) -> None:
+    worker_id = api.make_worker()["id"]
+    cancelled = api.make_job(worker_id, scheduled_at=FAR)["id"]
+    completed = api.run_job(worker_id)["id"]
+    waiting = api.make_job(worker_id, scheduled_at=FAR)["id"]
+    data_of(api.post(f"/jobs/{cancelled}/cancel", {}))
+    body = {"action": "retry", "ids": [cancelled, completed, waiting]}
+    assert data_of(api.post("/jobs/bulk", body | {"dry_run": True}), 200)["matched"] == 2
+    assert ended(api, data_of(api.post("/jobs/bulk", body), 202))["done"] == 2
+    by_filter = {"action": "retry", "filter": {"worker_id": worker_id}, "dry_run": True}
+    assert data_of(api.post("/jobs/bulk", by_filter), 200)["matched"] == 0
+
+
 def test_an_operation_belongs_to_its_tenant_and_ends_once(api: Api) -> None:
     api.make_worker()
     body = {"action": "cancel", "filter": {"status": ["queued"]}}

@@ -57,11 +57,12 @@ _DEFAULT_STATUSES: Final = {BulkAction.CANCEL: LIVE, BulkAction.RETRY: frozenset
 def selection_for(action: BulkAction, which: JobFilter) -> JobFilter:
     """Return the filter of the jobs that the action applies to.
 
-    By default `cancel` applies to queued and running jobs and `retry` to failed ones, never to jobs that
-    were retried already.
+    By default `cancel` applies to queued and running jobs and `retry` to failed ones, or to all that have
+    ended where they are named by ids; never to jobs that were retried already.
     """
-    statuses = _DEFAULT_STATUSES[action] if which.statuses is None else which.statuses
     possible = LIVE if action is BulkAction.CANCEL else TERMINAL
+    default = _DEFAULT_STATUSES[action] if which.ids is None else possible
+    statuses = default if which.statuses is None else which.statuses
     which = msgspec.structs.replace(which, statuses=statuses & possible)
     return msgspec.structs.replace(which, retried=False) if action is BulkAction.RETRY else which
 

@@ -13,11 +13,13 @@ import msgspec
 import typer
 
 from runwright.cli.exits import UsageError
-from runwright.cli.job_rendering import job_columns
+from runwright.cli.live_lines import progress_text
 from runwright.cli.output import Column, render_table
 from runwright.cli.progress import redrawn
+from runwright.cli.refs import short_id
 from runwright.cli.remote import Remote, reads
 from runwright.cli.terminal import painter, width_of
+from runwright.cli.times import ago
 from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
@@ -117,6 +119,23 @@ def _view(now: Sample, before: Sample | None, remote: Remote) -> str:
         jobs: list[JobInfo] = now.running
         parts += ["", render_table(jobs, job_columns(datetime.now(UTC)), cut_to=width)]
     return "\n".join(parts)
+
+
+def job_columns(now: datetime) -> Sequence[Column["JobInfo"]]:
+    """Return the columns of running jobs, which fit into 80 characters."""
+    return (
+        Column("JOB", lambda job: short_id(job.id, sys.stdout), style=lambda _: "dim"),
+        Column("WORKER", lambda job: job.worker_name or job.worker_id, flexible=True),
+        Column("ATTEMPT", lambda job: f"{job.attempt}", right=True),
+        Column(
+            "RUNS FOR", lambda job: "" if job.started_at is None else ago(job.started_at, now), right=True
+        ),
+        Column(
+            "PROGRESS",
+            lambda job: "" if job.progress is None else progress_text(job.progress),
+            flexible=True,
+        ),
+    )
 
 
 def _executors_text(executors: Sequence[Any]) -> Iterator[str]:

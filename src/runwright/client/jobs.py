@@ -139,10 +139,15 @@ class JobsApi(DualMode[M]):
 
     @call
     async def bulk_cancel(
-        self, *, dry_run: bool = False, ids: Sequence[str] | None = None, **which: Unpack[JobFilterOptions]
+        self,
+        *,
+        dry_run: bool = False,
+        ids: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+        **which: Unpack[JobFilterOptions],
     ) -> BulkInfo:
         """Cancel all jobs of a selection, or count them. The operation continues in the background."""
-        return await self._start_bulk("cancel", which, ids, dry_run=dry_run)
+        return await self._start_bulk("cancel", which, ids, idempotency_key, dry_run=dry_run)
 
     @call
     async def bulk_retry(
@@ -151,13 +156,14 @@ class JobsApi(DualMode[M]):
         dry_run: bool = False,
         ids: Sequence[str] | None = None,
         version: Literal["latest", "original"] = "latest",
+        idempotency_key: str | None = None,
         **which: Unpack[JobFilterOptions],
     ) -> BulkInfo:
         """Repeat all jobs of a selection, by default failed ones, or count them; none is repeated twice.
 
         They run the version that serves now, or the `original` one.
         """
-        return await self._start_bulk("retry", which, ids, dry_run=dry_run, version=version)
+        return await self._start_bulk("retry", which, ids, idempotency_key, dry_run=dry_run, version=version)
 
     @call
     async def bulk(self, operation_id: str) -> BulkInfo:
@@ -219,7 +225,12 @@ class JobsApi(DualMode[M]):
         )
 
     async def _start_bulk(
-        self, action: str, which: JobFilterOptions, ids: Sequence[str] | None, **others: object
+        self,
+        action: str,
+        which: JobFilterOptions,
+        ids: Sequence[str] | None,
+        key: str | None,
+        **others: object,
     ) -> BulkInfo:
         body: dict[str, object] = {"action": action, **others}
         if ids is not None:
@@ -227,7 +238,7 @@ class JobsApi(DualMode[M]):
         if which or ids is None:
             body["filter"] = _filter(which)
         return await self._session.read(
-            BulkInfo, "POST /v1/ava/jobs/bulk", json=body, headers=new_idempotency_key()
+            BulkInfo, "POST /v1/ava/jobs/bulk", json=body, headers=new_idempotency_key(key)
         )
 
     async def _read_log(self, job_id: str, level: str | None, after: int) -> AsyncGenerator[LineInfo, None]:

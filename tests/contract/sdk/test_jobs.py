@@ -99,7 +99,9 @@ def test_many_jobs_are_cancelled_and_retried_at_once(rw: Runwright) -> None:
     far = datetime(2099, 1, 1, tzinfo=UTC)
     rw.jobs.submit_batch(worker.id, [{"n": n} for n in range(200)], scheduled_at=far)
     assert rw.jobs.bulk_cancel(worker="many", status=["queued", "running"], dry_run=True).matched == 200
-    done = rw.jobs.bulk_wait(rw.jobs.bulk_cancel(worker="many", since="-1h").id or "", timeout=WAIT)
+    first, again = (rw.jobs.bulk_cancel(worker="many", since="-1h", idempotency_key="once").id for _ in "ab")
+    assert first == again
+    done = rw.jobs.bulk_wait(first or "", timeout=WAIT)
     assert (done.status, done.failed) == ("completed", 0)
     assert rw.jobs.bulk_list().first() == done
     assert len(list(rw.jobs.list(status="cancelled"))) == done.done == 200

@@ -117,7 +117,7 @@ def test_a_folder_without_a_file_is_one_worker_named_as_the_folder(folder: Path)
         ('path = "../elsewhere"', "worker[0].path", "Must be inside the folder"),
         ('path = "/etc"', "worker[0].path", "Must be inside the folder"),
         ('path = "missing"', "worker[0].path", "There is no folder missing."),
-        ('entrypoint = "app.py"', "worker[0].entrypoint", "There is no file app.py"),
+        ('entrypoint = "app.py"', "worker[0].entrypoint", "There is no file 'app.py' in the folder."),
         (f'path = "{"a" * 5000}"', "worker[0].path", "There is no folder"),
         ('path = "a\\u0000b"', "worker[0].path", "There is no folder"),
         ('path = "circle"', "worker[0].path", "There is no folder"),
@@ -139,6 +139,12 @@ def test_a_folder_without_a_file_is_one_worker_named_as_the_folder(folder: Path)
         ),
         ("input_schema = { maximum = +inf }", "worker[0].input_schema.maximum", "Is inf"),
         ('config.KEY = "sk-proj-abcdefghijklmnop"', "worker[0].config.KEY", "Looks like a secret."),
+        (
+            "schedule = [{ cron = '* * * * *', input = { token = 'abcdef' } }]",
+            "worker[0].schedule[0].input.token",
+            "Looks like a secret.",
+        ),
+        (f'description = "use ghp_{"a" * 36}"', "worker[0].description", "looks like a key or a password"),
     ],
 )
 def test_a_wrong_line_is_named_with_its_key_and_the_way_to_mend_it(
@@ -147,6 +153,32 @@ def test_a_wrong_line_is_named_with_its_key_and_the_way_to_mend_it(
     ((where, texts),) = problems(folder, f'# a comment\n[[worker]]\nname = "digest"\n{line}\n').items()
     assert where == f"4: {key}"
     assert message in " ".join(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[webhook]]\nurl = "https://u:pw@host/"\nevents = ["*"]\n',
+        '[[automation]]\nprompt = "key: sk-live-abcdefghijklmnop"\nname = "a"\nagent = "b"\nevent = "x"\n',
+    ],
+)
+def test_a_secret_is_refused_wherever_it_is(folder: Path, text: str) -> None:
+    ((where, texts),) = problems(folder, text).items()
+    assert where.startswith("2: ")
+    assert "looks like a key or a password" in texts[0]
+
+
+def test_a_wrong_name_in_another_environment_is_found_too(folder: Path) -> None:
+    assert list(problems(folder, GOOD + "[env.qa.worker.digset]\nmemory = 1\n")) == [
+        f"{len(GOOD.splitlines()) + 1}: env.qa.worker.digset",
+        f"{len(GOOD.splitlines()) + 2}: env.qa.worker.digset.memory",
+    ]
+
+
+def test_several_entrypoints_without_a_file_are_named(folder: Path) -> None:
+    (folder / "main.sh").write_text("")
+    with pytest.raises(UsageError, match=r"several entrypoints: main\.py, main\.sh"):
+        read_project(folder)
 
 
 def test_all_problems_are_named_at_once_in_the_order_of_their_lines(folder: Path) -> None:

@@ -107,7 +107,8 @@ def retry(
 ) -> None:
     """Run ended jobs again, by default failed ones, on the version that serves now.
 
-    A job that was retried already is left out, so that the same command twice runs nothing twice.
+    Jobs that are named are run again however they ended. A job that was retried already is left out, so
+    that the same command twice runs no job twice; a retry that has failed is a job of its own.
 
     Examples:
     $ runwright jobs retry --status failed --since 24h --dry-run

@@ -1,7 +1,7 @@
 """Reads a `runwright.toml`: all problems are reported, with their lines, before anything of it is used."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from runwright.cli.project.model import (
 )
 from runwright.cli.project.names import FILE_NAME
 from runwright.cli.project.positions import KeyPath, Positions
-from runwright.cli.project.secrets_in_files import how_to_keep, secret_like
+from runwright.cli.project.secrets_in_files import has_secret, how_to_keep, secret_like
 from runwright.cli.project.tables import FileProblems, check_table, unknown_key
 from runwright.client.json_values import unsendable
 
@@ -59,8 +59,10 @@ def _inferred(folder: Path, environment: str | None) -> Project:
     found = [name for name in ENTRYPOINTS if (folder / name).is_file()]
     if environment is not None or len(found) != 1:
         where = "This folder" if folder == Path() else folder
+        several = f", and several entrypoints: {', '.join(found)}" if len(found) > 1 else ""
         raise UsageError(
-            f"{where} has no {FILE_NAME}.", hint="Make one with: runwright init DIR --template python"
+            f"{where} has no {FILE_NAME}{several}.",
+            hint="Make one with: runwright init DIR --template python",
         )
     worker = ProjectWorker(name=folder.resolve().name, runtime=ENTRYPOINTS[found[0]], entrypoint=found[0])
     return Project(folder=folder, file=None, workers=[worker])
@@ -97,6 +99,7 @@ class _Reader:
             one: _checked(table, ProjectEnvironment, ("env", one), self._problems)
             for one, table in environments.items()
         }
+        self._check_overrides(checked)
         if name in checked:
             return checked[name]
         if name is not None:
@@ -107,18 +110,25 @@ class _Reader:
         return {}
 
     def _workers(self, env: Mapping[str, Any], environment: str | None) -> list[ProjectWorker]:
-        overrides: dict[str, dict[str, Any]] = dict(env.get("worker", {}))
+        overrides: dict[str, dict[str, Any]] = env.get("worker", {})
         workers = []
         for n, raw in enumerate(self._top.get("worker", [])):
             name = raw.get("name")
-            changes = overrides.pop(name, {}) if isinstance(name, str) else {}
+            changes = overrides.get(name, {}) if isinstance(name, str) else {}
             base = _Table(raw, ("worker", n))
             worker = self._worker(base, _Table(changes, ("env", environment or "", "worker", str(name))))
             workers += [] if worker is None else [worker]
-        for name in overrides:
-            known = [worker.name for worker in workers]
-            self._problems.add(("env", environment or "", "worker", name), unknown_key(name, known))
         return workers
+
+    def _check_overrides(self, environments: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check what every environment changes of workers, also where another one is deployed to."""
+        known = [str(raw.get("name")) for raw in self._top.get("worker", [])]
+        for environment, table in environments.items():
+            for name, changes in table.get("worker", {}).items():
+                path = ("env", environment, "worker", name)
+                if name not in known:
+                    self._problems.add(path, unknown_key(name, known))
+                self._worker_table(_Table(changes, path), partial=True)
 
     def _worker(self, base: _Table, changes: _Table) -> ProjectWorker | None:
         values = self._worker_table(base, partial=False)
@@ -136,7 +146,6 @@ class _Reader:
         raw = dict(table.values)
         schedules = raw.pop("schedule", [])
         values = _checked(raw, ProjectWorker, table.path, self._problems, partial=partial)
-        self._refuse_secrets(values, table.path)
         if isinstance(schedules, list) and all(isinstance(one, dict) for one in schedules):
             made = [
                 self._build(one, ProjectSchedule, (*table.path, "schedule", n))
@@ -145,13 +154,26 @@ class _Reader:
             values |= {"schedule": [one for one in made if one is not None]} if made else {}
         else:
             self._problems.add((*table.path, "schedule"), "Must be written as [[worker.schedule]].")
+        self._refuse_secrets(values, table.path)
         return values
 
     def _refuse_secrets(self, values: Mapping[str, Any], path: KeyPath) -> None:
         allowed = values.get("not_secret", [])
-        for name in secret_like(values.get("config", {})):
-            if name not in allowed:
-                self._problems.add((*path, "config", name), how_to_keep(name))
+        inputs = [
+            ((*path, "schedule", n, "input"), one.input) for n, one in enumerate(values.get("schedule", []))
+        ]
+        for place, table in (((*path, "config"), values.get("config", {})), *inputs):
+            for name in secret_like(table):
+                if name not in allowed:
+                    self._problems.add((*place, name), how_to_keep(name))
+        self._refuse_secret_texts(values, path, allowed)
+
+    def _refuse_secret_texts(
+        self, values: Mapping[str, Any], path: KeyPath, allowed: Sequence[str] = ()
+    ) -> None:
+        for name, value in values.items():
+            if isinstance(value, str) and name not in allowed and has_secret(value):
+                self._problems.add((*path, name), _REFUSED_TEXT)
 
     def _listed(
         self, key: str, kind: type[Any], env: Mapping[str, Any], environment: str | None
@@ -162,6 +184,8 @@ class _Reader:
 
     def _build(self, raw: Mapping[str, Any], kind: type[Any], path: KeyPath) -> Any:  # noqa: ANN401  one of several structs
         values = _checked(raw, kind, path, self._problems)
+        if kind is not ProjectSchedule:
+            self._refuse_secret_texts(values, path)
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
         made = kind(**values) if required <= values.keys() else None
         if isinstance(made, ProjectAutomation) and (made.schedule is None) == (made.event is None):
@@ -192,13 +216,12 @@ class _Reader:
             names = [name for name, runtime in ENTRYPOINTS.items() if worker.runtime in {None, runtime}]
             found = [name for name in names if _is_file(code / name)]
             if len(found) != 1:
-                where = "the folder" if worker.path == "." else worker.path
-                self._problems.add(path, f"Must have entrypoint; {where} has {_some(found, names)}.")
+                self._problems.add(path, f"Must have entrypoint; {_where(worker)} has {_some(found, names)}.")
                 return
             worker.entrypoint = found[0]
         elif not _is_file(code / worker.entrypoint):
             self._problems.add(
-                (*path, "entrypoint"), f"There is no file {worker.entrypoint[:_SHOWN]} in {worker.path}."
+                (*path, "entrypoint"), f"There is no file {worker.entrypoint[:_SHOWN]!r} in {_where(worker)}."
             )
         if worker.runtime is None:
             worker.runtime = RUNTIMES_BY_SUFFIX.get(PurePosixPath(worker.entrypoint).suffix)
@@ -223,6 +246,10 @@ class _Reader:
                 self._problems.add(
                     (*(path or (key,)), n, field), f"{name!r} is there twice; each {field} once."
                 )
+
+
+def _where(worker: ProjectWorker) -> str:
+    return "the folder" if worker.path == "." else worker.path
 
 
 def _resolved(folder: Path) -> Path | None:
@@ -279,6 +306,8 @@ def _checked(
     allowed = {name: value for name, value in raw.items() if name not in _SECRETS}
     return check_table(allowed, kind, path, problems, partial=partial)
 
+
+_REFUSED_TEXT: Final = "Holds what looks like a key or a password, and does not belong in this file."
 
 _NO_SECRETS: Final = (
     "A secret does not belong in this file. For a key: runwright login URL; for a webhook: leave it out, the"

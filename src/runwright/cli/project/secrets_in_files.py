@@ -1,4 +1,4 @@
-"""Finds values in `config` that look like secrets: a file in a repository is no place for them."""
+"""Finds values that look like secrets: a file in a repository is no place for them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ _VALUE: Final = re.compile(
     r"|^eyJ[A-Za-z0-9_-]{10,}\.eyJ|^[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s:@]+@"
 )
 _SHORTEST: Final = 4
+_WORD: Final = re.compile(r"[^\s\"'`<>()\[\]{},;=]+")
 
 
 def secret_like(config: Mapping[str, Any]) -> Iterator[str]:
@@ -25,6 +26,11 @@ def secret_like(config: Mapping[str, Any]) -> Iterator[str]:
             and (_NAME.search(name) or _VALUE.search(value))
         ):
             yield name
+
+
+def has_secret(text: str) -> bool:
+    """Return whether a word of a text looks like a key, or is an address with a password."""
+    return "PRIVATE KEY-----" in text or any(_VALUE.search(word[0]) for word in _WORD.finditer(text))
 
 
 def how_to_keep(name: str) -> str:

@@ -39,9 +39,9 @@ class FileProblems:
         if not self._found:
             return
         fields: dict[str, list[str]] = {}
-        for line, key, message in sorted(self._found):
+        for line, key, message in sorted(set(self._found)):
             fields.setdefault(f"{self._file_name}:{line}: {key}", []).append(message)
-        count = len(self._found)
+        count = len(set(self._found))
         raise UsageError(
             f"{self._file_name} has {_problems(count)}. Nothing was changed.",
             fields=fields,

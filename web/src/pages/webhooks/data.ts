@@ -7,11 +7,14 @@ import type { ListPage } from "../../lib/live-list.svelte.ts";
 export type Webhook = Schemas["Webhook"];
 export type Delivery = Schemas["Delivery"];
 
+/** An event, or a pattern of several, that an endpoint asks for. */
+export type EventPattern = Schemas["CreateWebhookBody"]["events"][number];
+
 export const ON_DELIVERIES = ["ava.delivery."] as const;
 export const MOST_WEBHOOKS = 100;
 
 /** What an endpoint may ask for: whole families first. */
-export const EVENTS: readonly { family: string; all: string; events: readonly string[] }[] = [
+export const EVENTS: readonly { family: string; all: EventPattern; events: readonly EventPattern[] }[] = [
   { family: "Jobs", all: "ava.job.*", events: ["ava.job.queued", "ava.job.started", "ava.job.completed", "ava.job.failed", "ava.job.cancelled"] },
   { family: "Workers", all: "ava.worker.*", events: ["ava.worker.created", "ava.worker.updated", "ava.worker.deprecated"] },
   { family: "Schedules", all: "ava.schedule.*", events: ["ava.schedule.fired", "ava.schedule.skipped"] },
