@@ -71,6 +71,11 @@ def is_this_machine(url: str) -> bool:
     return bool(importlib.import_module("runwright.client.urls").is_loopback(url))
 
 
+def local_address() -> str:
+    """Return the address of the server of this machine's data directory."""
+    return str(importlib.import_module("runwright.client.targets").local_url())
+
+
 def label_of(target: "ServerTarget") -> str:
     """Return `profile/tenant` for a target; without a profile the host."""
     name = target.profile or ("local" if is_this_machine(target.url) else urlsplit(target.url).netloc)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from runwright.client.environment import DATA_DIR, DEFAULT_URL, KEYS, PROFILE, TENANT, URL
+from runwright.client.errors import SetupError
 from runwright.client.profiles import Profile, Profiles
 from runwright.client.session import Credentials
 from runwright.client.urls import check_url, is_loopback
@@ -25,6 +26,7 @@ _KEY_FILE: Final = "platform-key"
 _ADDRESS_FILE: Final = "api-url"
 """The URL of the server that runs on the data directory; the default one where an earlier release runs."""
 
+_EVERY_ADDRESS: Final = {"//0.0.0.0": "//127.0.0.1", "//[::]": "//[::1]"}
 _PORTS: Final = {"http": 80, "https": 443}
 _TENANT_KEYS: Final = "rwk_"
 """How the keys of tenants begin; the user and the role of their requests follow from the key."""
@@ -63,7 +65,7 @@ def profile_target(
     """Return the server of the profile that is named, or of the environment, or of the current profile.
 
     A profile that is named has priority over RUNWRIGHT_URL and RUNWRIGHT_API_KEY, which have priority over
-    the current one.
+    the current one. Without any of them it is the server of this machine's data directory.
     """
     known = profiles or Profiles()
     tenant = tenant or environment.get(TENANT) or None
@@ -74,7 +76,7 @@ def profile_target(
     chosen = chosen or known.current()
     if chosen is not None:
         return of_profile(chosen, known.get(chosen), tenant=tenant, key=None if name else key_in(environment))
-    found = _explicit(tenant, environment)
+    found = _explicit(tenant, environment, url=local_url(environment))
     return (
         found
         if found.credentials.api_key
@@ -82,8 +84,8 @@ def profile_target(
     )
 
 
-def _explicit(tenant: str | None, environment: Mapping[str, str]) -> ServerTarget:
-    found = explicit_target(None, Credentials(tenant=tenant), environment)
+def _explicit(tenant: str | None, environment: Mapping[str, str], url: str | None = None) -> ServerTarget:
+    found = explicit_target(url, Credentials(tenant=tenant), environment)
     return msgspec.structs.replace(found, credentials=_completed(found.credentials))
 
 
@@ -120,20 +122,22 @@ def local_target(
     url: str, *, tenant: str | None = None, environment: Mapping[str, str] = os.environ
 ) -> ServerTarget:
     """Return a server, called with the platform key of the data directory if that is its own."""
-    key = local_key(environment) if is_loopback(url) and _port(url) == _local_port(environment) else None
+    key = local_key(environment) if is_loopback(url) and _port(url) == _port(local_url(environment)) else None
     if key is None:
         return ServerTarget(url=url, credentials=Credentials(tenant=tenant))
     credentials = Credentials(api_key=key, tenant=tenant or LOCAL_TENANT, user=_user_name(), role=_LOCAL_ROLE)
     return ServerTarget(url=url, credentials=credentials)
 
 
-def _local_port(environment: Mapping[str, str]) -> int | None:
-    """Return the port of the server that runs on the data directory."""
+def local_url(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the address at which this machine reaches the server of the data directory."""
     try:
-        recorded = (data_dir(environment) / _ADDRESS_FILE).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        recorded = DEFAULT_URL
-    return _port(recorded)
+        recorded = check_url((data_dir(environment) / _ADDRESS_FILE).read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError, SetupError):
+        return DEFAULT_URL
+    for every, own in _EVERY_ADDRESS.items():
+        recorded = recorded.replace(every, own, 1)
+    return recorded
 
 
 def _port(url: str) -> int | None:

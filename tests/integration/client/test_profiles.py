@@ -140,9 +140,12 @@ def test_the_key_in_the_data_directory_goes_to_its_own_server_only(
     assert chosen(profiles, **data, URL="http://localhost:9000") == ("http://localhost:9000", None)
     with recorded_address(tmp_path, "http://127.0.0.1:9000"):
         assert chosen(profiles, **data, URL="http://localhost:9000") == ("http://localhost:9000", "local-key")
-        assert chosen(profiles, **data) == ("http://127.0.0.1:8080", None)
+        assert chosen(profiles, **data) == ("http://127.0.0.1:9000", "local-key")
+        assert chosen(profiles, **data, URL="http://localhost:8080") == ("http://localhost:8080", None)
         for foreign in ("http://192.0.2.1:9000", "http://localhost.example:9000", "https://localhost"):
             assert chosen(profiles, **data, URL=foreign) == (foreign, None)
+    with recorded_address(tmp_path, "http://0.0.0.0:9000"):
+        assert chosen(profiles, **data) == ("http://127.0.0.1:9000", "local-key")
     assert chosen(profiles, **data, URL="http://localhost:9000") == ("http://localhost:9000", None)
     target = profile_target(environment={"RUNWRIGHT_DATA_DIR": str(tmp_path)}, profiles=profiles)
     assert target.credentials.tenant == "default"

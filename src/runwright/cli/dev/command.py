@@ -1,6 +1,5 @@
 """The command `runwright dev`."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -17,9 +16,9 @@ from runwright.cli.output import Output
 from runwright.cli.project.reader import read_project
 from runwright.cli.remote import Remote
 from runwright.cli.run import read_input
-from runwright.cli.target import TargetOptions, find_target, is_this_machine, label_of
+from runwright.cli.target import TargetOptions, find_target, is_this_machine, label_of, local_address
 from runwright.cli.terminal import note
-from runwright.client.environment import DEFAULT_URL, URL
+from runwright.client.errors import SetupError
 
 
 def dev(
@@ -39,7 +38,7 @@ def dev(
     ] = True,
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="A server on this machine; default: RUNWRIGHT_URL, port 8080."),
+        typer.Option(metavar="URL", help="A server on this machine; default: RUNWRIGHT_URL, the profile."),
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="ID", help="The tenant.")] = None,
 ) -> None:
@@ -53,7 +52,7 @@ def dev(
     """
     values = read_input(input or ())
     read_project(folder)  # what is wrong is reported before a server is started
-    address = url or _local(os.environ.get(URL)) or DEFAULT_URL
+    address = url or _address(folder)
     if not is_this_machine(address):
         raise UsageError(f"dev works on a server of this machine, not on {address}.", hint="runwright deploy")
     options = TargetOptions(url=address, tenant=tenant)
@@ -64,8 +63,13 @@ def dev(
         _watch(session, folder, ending)
 
 
-def _local(url: str | None) -> str | None:
-    return url if url and is_this_machine(url) else None
+def _address(folder: Path) -> str:
+    """Return the address that other commands use in the folder if it is on this machine, or the local one."""
+    with suppress(SetupError, UsageError):  # a profile that this person does not have
+        found = find_target(TargetOptions(folder=folder)).url
+        if is_this_machine(found):
+            return found
+    return local_address()
 
 
 def _watch(session: DevSession, folder: Path, ending: Event) -> None:
