@@ -195,9 +195,9 @@ WITH oldest AS (  -- in the order of the chain
     SELECT id, position, hash FROM audit_log WHERE position IS NOT NULL ORDER BY position LIMIT $2
 ), kept AS (  -- the first that is to stay
     SELECT min(position) AS position FROM oldest WHERE id >= $1
-), expired AS (
+), expired AS (  -- those before it
     SELECT oldest.* FROM oldest, kept WHERE kept.position IS NULL OR oldest.position < kept.position
-), gone AS (
+), gone AS (  -- what is deleted
     DELETE FROM audit_log WHERE id IN (SELECT id FROM expired) RETURNING 1
 ), moved AS (  -- the start of the chain
     UPDATE audit_chain SET deleted_position = last.position, deleted_hash = last.hash

@@ -27,7 +27,7 @@ MISUSE = {
     "processes": (
         "while True:\n        if os.fork() == 0: time.sleep(60)",
         "handler_error",
-        "Resource temporarily unavailable",
+        "Resource temporarily unavailable|more than 128 processes and threads",
     ),
     "disk": (
         "f = open('/tmp/x', 'wb')\n    while True: f.write(b'x' * 2**20)",
