@@ -86,8 +86,8 @@ class Member:
     async def start(self) -> None:
         if not self._database and not self.data_dir.exists():
             await asyncio.to_thread(copy_cluster, self.data_dir)
-        log = (self.data_dir.parent / f"{self.roles}.log").open("ab")
-        with log:
+        log = self.data_dir.parent / f"{self.roles}.log"
+        with log.open("ab") as stderr:
             self.process = await asyncio.create_subprocess_exec(
                 *self._command,
                 "-m",
@@ -96,7 +96,7 @@ class Member:
                 *("--roles", self.roles, "--port", str(self._port), "--data-dir", str(self.data_dir)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=log,
+                stderr=stderr,
                 env=os.environ
                 | self._database
                 | {
@@ -115,7 +115,9 @@ class Member:
         assert self.process.stdout is not None
         async with asyncio.timeout(_READY_SECONDS):
             line = await self.process.stdout.readline()
-        assert line.startswith(b"runwright ready"), f"{self.roles} did not start: {line!r}"
+        assert line.startswith(b"runwright ready"), (
+            f"{self.roles} did not start: {line!r}\n{log.read_text()[-2000:]}"
+        )
 
     async def kill(self) -> None:
         assert self.process is not None

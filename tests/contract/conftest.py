@@ -81,9 +81,11 @@ def _program() -> str:
     return str(Path(sys.executable).with_name("runwright"))
 
 
-def _environment() -> dict[str, str]:
+def _environment(program: Path | None = None) -> dict[str, str]:
+    """Return the variables of a server; another release may not know every setting of this one."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNWRIGHT_")}
-    return clean | {"RUNWRIGHT_PLATFORM_KEY": PLATFORM_KEY, "RUNWRIGHT_PROCESSES": "1"}
+    own = {} if program else {"RUNWRIGHT_PROCESSES": "1"}
+    return clean | own | {"RUNWRIGHT_PLATFORM_KEY": PLATFORM_KEY}
 
 
 class SharedServers:
@@ -168,7 +170,7 @@ def serving(
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=_environment() | BOOTED_WHEN_NEEDED | dict(settings),
+                env=_environment(program) | BOOTED_WHEN_NEEDED | dict(settings),
             )
         try:
             assert process.stdout is not None

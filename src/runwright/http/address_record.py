@@ -15,11 +15,15 @@ ADDRESS_FILE: Final = "api-url"
 
 @contextlib.contextmanager
 def recorded_address(data_dir: Path, url: str) -> Iterator[None]:
-    """Have the URL in the file during the block."""
+    """Have the URL in the file during the block, if there is a data directory that can be written to.
+
+    A server with a database of its own may have none.
+    """
     path = data_dir / ADDRESS_FILE
     draft = path.with_name(f"{ADDRESS_FILE}.{os.getpid()}")
-    draft.write_text(f"{url}\n", encoding="utf-8")
-    draft.replace(path)
+    with contextlib.suppress(OSError):
+        draft.write_text(f"{url}\n", encoding="utf-8")
+        draft.replace(path)
     try:
         yield
     finally:

@@ -153,6 +153,11 @@ def test_the_key_in_the_data_directory_goes_to_its_own_server_only(
     assert target.credentials.role == "platform-admin"
 
 
+def test_a_server_without_a_data_directory_notes_no_address(tmp_path: Path) -> None:
+    with recorded_address(tmp_path / "missing", "http://127.0.0.1:9000"):
+        assert not (tmp_path / "missing").exists()
+
+
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWRIGHT_URL", "https://env.example")
     monkeypatch.setenv("RUNWRIGHT_API_KEY", "env-key")
