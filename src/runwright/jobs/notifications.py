@@ -1,10 +1,9 @@
 """Notifications about jobs between submitters, executors and waiting requests.
 
 Within a process they are plain calls; between processes they are sent by NOTIFY and may be lost:
-every receiver also reads the tables periodically. "ready" notifications are merged, at most
-one per `READY_SECONDS`, because NOTIFY takes a database-wide lock at commit. New log lines and progress are
-announced only for jobs whose log is being followed; followers repeat their subscription every
-`FOLLOW_SECONDS`.
+every receiver also reads the tables periodically. "ready" notifications are merged (see `ReadyAnnouncer`).
+New log lines and progress are announced only for jobs whose log is being followed; followers repeat their
+subscription every `FOLLOW_SECONDS`.
 """
 
 import asyncio
@@ -17,8 +16,8 @@ from typing import Final
 from runwright.events.feed_stream import LogHint, ProgressHint
 from runwright.jobs.job_hints import HINT_KINDS, JobHints
 from runwright.jobs.model import AttemptEnd, AttemptPart, ClaimedAttempt, LogChunk
+from runwright.jobs.ready_announcer import ReadyAnnouncer
 
-READY_SECONDS: Final = 0.02
 FOLLOW_SECONDS: Final = 5.0
 _EXPIRY_FACTOR: Final = 3
 _IDS_PER_NOTIFICATION: Final = 200
@@ -50,7 +49,7 @@ class JobNotifications:
         self.job_hints = JobHints(lambda message: send(f"{origin} {message}"), monotonic)
         self._watches: dict[str, list[EndWatch]] = {}
         self._followed: dict[str, float] = {}
-        self._ready_timer: asyncio.TimerHandle | None = None
+        self._ready = ReadyAnnouncer(lambda: send(f"{origin} ready"))
 
     def on_ready(self, call: Callable[[datetime | None], None]) -> None:
         """Call `call` when jobs may be claimable: now, or at the given time."""
@@ -83,13 +82,7 @@ class JobNotifications:
 
     def announce_ready(self) -> None:
         """Notify the executors of other processes that jobs may be claimable."""
-        if self._ready_timer is None:
-            self._send(f"{self._origin} ready")
-            self._ready_timer = asyncio.get_running_loop().call_later(READY_SECONDS, self._send_ready)
-
-    def _send_ready(self) -> None:
-        self._ready_timer = None
-        self._send(f"{self._origin} ready")
+        self._ready.announce()
 
     def cancel_requested(self, executor_id: str) -> None:
         """Notify an executor that the cancel of one of its jobs was requested."""
@@ -197,6 +190,4 @@ class JobNotifications:
     def stop(self) -> None:
         """Drop the pending notification; its receivers read the tables anyway."""
         self.job_hints.stop()
-        if self._ready_timer is not None:
-            self._ready_timer.cancel()
-            self._ready_timer = None
+        self._ready.stop()

@@ -58,8 +58,6 @@ async def test_ready_is_sent_at_once_and_what_follows_is_merged_into_one_more(pr
     process.sends.clear()
     await process.sends.wait()
     assert process.sent == ["a ready", "a ready"]
-    process.notifications.jobs_ready()
-    assert process.sent == ["a ready"] * 3
     process.notifications.stop()
 
 
