@@ -1,4 +1,6 @@
-"""Every page: nothing serious for axe in either theme, no overflow on a narrow screen; with `PICTURES=1` screenshots."""
+"""Every page and its dialogs: nothing serious for axe in either theme, no overflow on a narrow screen, and everything
+is done by the keyboard alone; with `PICTURES=1` screenshots.
+"""
 
 import json
 import os
@@ -8,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.contract.client import Api, Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server
+from tests.e2e.web import keyboard
 from tests.e2e.web.conftest import ARTIFACTS, ROOT, THEMES, WIDE, Theme, sign_in, watch
 from tests.e2e.web.connected import Connected
 from tests.e2e.web.world import World
@@ -19,7 +22,7 @@ PICTURES = bool(os.environ.get("PICTURES"))
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 SERIOUS = {"serious", "critical"}
 RULES = """async (rules) => {
-  const found = await axe.run(document, { runOnly: rules });
+  const found = await axe.run(document.querySelector("dialog[open]") ?? document, { runOnly: rules });
   return found.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + (node.any[0]?.message ?? "")) }));
 }"""
 CHECKED: Mapping[Theme, Json] = {
@@ -109,4 +112,71 @@ def serious_violations(page: Page, theme: Theme) -> list[Json]:
 def width_when_narrow(page: Page, name: str) -> int:
     page.set_viewport_size({"width": NARROW, "height": WIDE["height"]})
     take_picture(page, f"{name}-narrow")
-    return int(page.evaluate("document.querySelector('main').scrollWidth"))
+    return int(
+        page.evaluate(
+            "(document.querySelector('dialog[open]') ?? document.querySelector('main')).scrollWidth"
+        )
+    )
+
+
+@pytest.mark.timeout(600)
+def test_every_page_is_used_by_the_keyboard_alone(
+    visit: Visit, callers: Mapping[Api, Mapping[str, str]]
+) -> None:
+    found: dict[str, Json] = {}
+    for caller, pages in callers.items():
+        page = visit(caller)
+        for name, path in pages.items():
+            show(page, path)
+            keyboard.begin(page)
+            found[name] = keyboard.walk(page)
+    found = {name: wrong for name, wrong in found.items() if wrong}
+    assert found == {}, json.dumps(found, indent=1)
+
+
+@pytest.mark.timeout(900)
+def test_every_dialog_is_accessible_and_used_by_the_keyboard_alone(
+    visit: Visit, callers: Mapping[Api, Mapping[str, str]]
+) -> None:
+    found: dict[str, Json] = {}
+    for caller, pages in callers.items():
+        page = visit(caller)
+        for name, path in pages.items():
+            prepare(page, path)
+            if page.locator("dialog[open]").count() == 0:
+                found |= dialogs_of(page, name, path)
+    found = {name: wrong for name, wrong in found.items() if wrong}
+    assert found == {}, json.dumps(found, indent=1)
+
+
+def prepare(page: Page, path: str) -> None:
+    page.set_viewport_size(WIDE)
+    show(page, path)
+    keyboard.begin(page)
+    page.evaluate(AXE.read_text())
+
+
+def dialogs_of(page: Page, name: str, path: str) -> dict[str, Json]:
+    """Return what is wrong in each dialog of a page."""
+    found: dict[str, Json] = {}
+    for opener, button, entry in list(keyboard.openers(page)):
+        try:
+            with keyboard.opened_dialog(page, button, entry):
+                found[f"{name}, {opener}"] = look_at_dialog(page, f"{name}-{opener.strip(' …')}")
+        except AssertionError as error:
+            found[f"{name}, {opener}, opened and closed"] = str(error)[:400]
+            prepare(page, path)
+    return found
+
+
+def look_at_dialog(page: Page, name: str) -> Json:
+    """Return what is wrong in the dialog that is open."""
+    wrong = keyboard.walk(page)
+    for theme in THEMES:
+        look_at(page, name.replace(" ", "-").lower(), theme)
+        if violations := serious_violations(page, theme):
+            wrong[theme] = violations
+    if (width := width_when_narrow(page, name)) > NARROW:
+        wrong["narrow"] = width
+    page.set_viewport_size(WIDE)
+    return wrong

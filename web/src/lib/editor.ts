@@ -94,7 +94,7 @@ function common(label: string, text: string): Extension[] {
     syntaxHighlighting(STYLE),
     // Escape and then Tab leaves it.
     keymap.of([...searchKeymap, ...defaultKeymap, ...historyKeymap, indentWithTab]),
-    EditorView.contentAttributes.of({ "aria-label": label }),
+    EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
     EditorView.domEventHandlers({ beforeinput: replaceSelected }),
     THEME,
   ];
