@@ -9,9 +9,7 @@ import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import Final
-from unittest import mock
 
-from runwright.db.embedded.tuning import SETTINGS
 from tests.bench.connection import Connection
 from tests.bench.executors import executing, split_settings
 from tests.bench.postgres import postgres_running
@@ -37,8 +35,7 @@ async def measure_claimers(folder: Path) -> list[Claimers]:
     """Measure each number of executors on fresh processes and one database."""
     # The embedded server is set for one process; an executor has several connections.
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(mock.patch.dict(SETTINGS, max_connections=str(CONNECTIONS)))
-        dsn = await stack.enter_async_context(postgres_running(folder))
+        dsn = await stack.enter_async_context(postgres_running(folder, max_connections=CONNECTIONS))
         env = {
             **split_settings(dsn),
             "RUNWRIGHT_DB_POOL_SIZE": "2",

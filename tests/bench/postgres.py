@@ -12,14 +12,15 @@ from typing import Final
 import asyncpg
 
 from runwright.db.embedded import EmbeddedPostgres
+from runwright.db.embedded.tuning import MAX_CONNECTIONS
 
 SETTINGS: Final = "the PostgreSQL that Runwright embeds, fsync and synchronous_commit on"
 
 
 @contextlib.asynccontextmanager
-async def postgres_running(folder: Path) -> AsyncIterator[str]:
+async def postgres_running(folder: Path, *, max_connections: int = MAX_CONNECTIONS) -> AsyncIterator[str]:
     """Run PostgreSQL in `folder` and give its DSN."""
-    server = EmbeddedPostgres(folder / "database")
+    server = EmbeddedPostgres(folder / "database", max_connections=max_connections)
     try:
         yield await server.start()
     finally:
