@@ -1,7 +1,7 @@
 """Notifications about jobs between submitters, executors and waiting requests.
 
 Within a process they are plain calls; between processes they are sent by NOTIFY and may be lost:
-every receiver also reads the tables periodically. "ready" notifications are merged (see `ReadyAnnouncer`).
+every receiver also reads the tables periodically. "ready" notifications are merged (see `Announcer`).
 New log lines and progress are announced only for jobs whose log is being followed; followers repeat their
 subscription every `FOLLOW_SECONDS`.
 """
@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
+from runwright.db.announcer import Announcer
 from runwright.events.feed_stream import LogHint, ProgressHint
 from runwright.jobs.job_hints import HINT_KINDS, JobHints
 from runwright.jobs.model import AttemptEnd, AttemptPart, ClaimedAttempt, LogChunk
-from runwright.jobs.ready_announcer import ReadyAnnouncer
 
 FOLLOW_SECONDS: Final = 5.0
 _EXPIRY_FACTOR: Final = 3
@@ -49,7 +49,7 @@ class JobNotifications:
         self.job_hints = JobHints(lambda message: send(f"{origin} {message}"), monotonic)
         self._watches: dict[str, list[EndWatch]] = {}
         self._followed: dict[str, float] = {}
-        self._ready = ReadyAnnouncer(lambda: send(f"{origin} ready"))
+        self._ready = Announcer(lambda: send(f"{origin} ready"))
 
     def on_ready(self, call: Callable[[datetime | None], None]) -> None:
         """Call `call` when jobs may be claimable: now, or at the given time."""

@@ -1,8 +1,8 @@
-"""Notifies executors of other processes that jobs may be claimable: at once, and less often under load.
+"""Merges notifications of one kind: sent at once while few come, and less often under load.
 
 NOTIFY takes a database-wide lock at commit, so what follows a notification within a window is merged into
-one more at its end. A job that waits for the end of a window starts that much later; so the window is short,
-and grows only while so many jobs come that they wait longer for a slot anyway.
+one more at its end. What waits for the end of a window is that much later; so the window is short, and grows
+only while so many come that they wait longer for something else anyway.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ MANY_PER_SECOND: Final = 2000
 """The window doubles while announcements come faster than this, and else is halved."""
 
 
-class ReadyAnnouncer:
+class Announcer:
     """Calls `send` for announcements."""
 
     def __init__(self, send: Callable[[], None]) -> None:

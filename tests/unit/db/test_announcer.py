@@ -1,11 +1,11 @@
-"""When other processes are told that jobs are ready: at once while few come, and less often while many do."""
+"""When notifications are merged: one that comes alone is sent at once, many within a window are one."""
 
 import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from runwright.jobs.ready_announcer import MANY_PER_SECOND, WINDOW_SECONDS, ReadyAnnouncer
+from runwright.db.announcer import MANY_PER_SECOND, WINDOW_SECONDS, Announcer
 
 LEAST, MOST = WINDOW_SECONDS
 
@@ -19,7 +19,7 @@ class Windows:
         self._later = later
         self._end: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.announcer = ReadyAnnouncer(self._send)
+        self.announcer = Announcer(self._send)
 
     def _send(self) -> None:
         self.sent += 1
