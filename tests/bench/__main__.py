@@ -58,6 +58,7 @@ def main() -> int:
         systems=[name for name in (OURS, *PEERS) if name in names] or [OURS, *PEERS],
         jobs=options.jobs,
         rounds=options.rounds,
+        stored_jobs=options.stored_jobs,
     )
     results = asyncio.run(run_plan(plan))
     sys.stdout.write(write_report(results, options.out))
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one round with small numbers")
     parser.add_argument("--jobs", type=int, help="jobs per measurement of throughput, or of --compare")
     parser.add_argument("--rounds", type=int, help="how often to measure throughput and latency")
+    parser.add_argument("--stored-jobs", type=int, help="jobs in the database of `listing` and `storage`")
     parser.add_argument("--compare", metavar="REV", help="this tree beside another commit, in one run")
     parser.add_argument("--out", type=Path, default=Path("bench-results"), help="folder for the report")
     return parser

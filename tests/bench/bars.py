@@ -47,6 +47,10 @@ MODULE_MS: Final = 5.0
 MEMORY_MIB: Final = (160.0, 120.0)
 DOUBLE: Final = 2.0
 LISTING_MS: Final = (10.0, 5.0)
+STORED_TIMES: Final = {"first": 1.2, "aim": 1.05}
+"""How many times as long a drain may take beside many stored and queued jobs."""
+
+PRUNED_PART: Final = {"first": 0.9, "aim": 0.97}
 INTERACTIVE_MS: Final = 1000.0
 OWN_MS: Final = {"first": 8.0, "aim": 4.0}
 """What a page may take of the 16.7 ms of a frame for its scripts, styles and layout; the browser has to draw, too."""
@@ -101,6 +105,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_cold(results),
         *_memory(results),
         *_listing(results),
+        *_storage(results),
         *_dashboard(results),
         *_schedules(results),
         *_webhooks(results),
@@ -189,6 +194,21 @@ def _listing(results: Results) -> Iterator[Bar]:
         worst = median(max(part.p99_ms for part in one.values()) for one in results.listing)
         for level, bar in zip(("first", "aim"), LISTING_MS, strict=True):
             yield _at_most("reading, slowest p99", level, worst, bar, "ms")
+
+
+def _storage(results: Results) -> Iterator[Bar]:
+    for one in results.storage:
+        few, many, pruned = (
+            drain.per_second for drain in (one.beside_few, one.beside_many, one.while_pruned)
+        )
+        for level, times in STORED_TIMES.items():
+            bar = _at_most(
+                f"a job beside {one.many:,} stored ones", level, few / many, times, "times as long"
+            )
+            yield msgspec.structs.replace(bar, wanted=f"<= {times}")
+        for level, part in PRUNED_PART.items():
+            bar = _at_least("drain while jobs are pruned", level, pruned / many, part, "")
+            yield msgspec.structs.replace(bar, wanted=f">= {part}", unit="of that without")
 
 
 def _schedules(results: Results) -> Iterator[Bar]:

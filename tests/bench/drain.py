@@ -35,13 +35,18 @@ async def measure_drain(folder: Path, jobs: int) -> Throughput:
     async with serving(folder) as server:
         with server.connect() as connection:
             worker = make_worker(connection)
-            run_jobs(connection, worker, WARM_JOBS)
-            await _fill(connection, worker, jobs)
-            meter, began = CpuMeter(), time.monotonic()
-            connection.call("PATCH", f"/v1/ava/workers/{worker}", {"status": "active"})
-            ended = await all_ended(connection, worker)
-            cpu = meter.read()
-            check_all_completed(connection, worker, WARM_JOBS + jobs)
+            return await drained(connection, worker, jobs)
+
+
+async def drained(connection: Connection, worker: str, jobs: int) -> Throughput:
+    """Measure it with a worker that has no jobs yet."""
+    run_jobs(connection, worker, WARM_JOBS)
+    await _fill(connection, worker, jobs)
+    meter, began = CpuMeter(), time.monotonic()
+    connection.call("PATCH", f"/v1/ava/workers/{worker}", {"status": "active"})
+    ended = await all_ended(connection, worker)
+    cpu = meter.read()
+    check_all_completed(connection, worker, WARM_JOBS + jobs)
     return Throughput(
         jobs=jobs,
         seconds=ended - began,

@@ -83,15 +83,15 @@ async def measure_listing(folder: Path, jobs: int, requests: int) -> dict[str, L
             }
 
 
-async def fill_jobs(dsn: str, workers: list[str], jobs: int) -> None:
-    """Insert jobs of these workers."""
+async def fill_jobs(dsn: str, workers: list[str], jobs: int, queued: int = QUEUED) -> None:
+    """Insert jobs of these workers, of which some are queued for next year."""
     started = datetime.now(UTC) - timedelta(days=DAYS)
     connection = await asyncpg.connect(dsn)
     try:
         span = [int(started.timestamp() * 1000), DAYS * 86_400_000]
         await connection.execute(_FILL, jobs, workers, *span)
         for insert in (_JOBS, _QUEUE, _RESULTS):
-            await connection.execute(insert, TENANT, jobs // min(QUEUED, jobs))
+            await connection.execute(insert, TENANT, jobs // min(queued, jobs))
         # what autovacuum would have done by the time that a server has a million jobs
         for table in ("jobs", "job_queue", "job_results"):
             await connection.execute(f"VACUUM (ANALYZE) {table}")

@@ -5,7 +5,7 @@ Systems alternate within a round, so that whatever else the machine does falls o
 
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +43,7 @@ from tests.bench.result import Throughput
 from tests.bench.results import OURS, Results, Subject, describe_machine
 from tests.bench.schedules import measure_schedules
 from tests.bench.server import server_missing
+from tests.bench.storage import measure_storage
 from tests.bench.streams import measure_streams
 from tests.bench.submit import measure_submit
 from tests.bench.webhooks import measure_webhooks
@@ -60,6 +61,7 @@ FIGURES: Final = (
     "cold",
     "memory",
     "listing",
+    "storage",
     "dashboard",
     "schedules",
     "webhooks",
@@ -84,6 +86,9 @@ ISOLATION: Final = {
 QUIET_PERCENT: Final = 15.0
 QUIET_WAIT_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 1.0
+COUNTED: Final = 10_000
+"""Counts of lists are exact up to here."""
+
 OUR_SETTINGS: Final = (
     "runwright serve with its defaults: embedded PostgreSQL, fsync and synchronous_commit on, sandboxed"
 )
@@ -109,11 +114,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     systems: list[str] = []
 
     def narrowed(
-        self, *, figures: list[str], systems: list[str], jobs: int | None, rounds: int | None
+        self,
+        *,
+        figures: list[str],
+        systems: list[str],
+        jobs: int | None,
+        rounds: int | None,
+        stored_jobs: int | None,
     ) -> "Plan":
         """Return the same plan for some figures and systems, and perhaps other numbers."""
         return msgspec.structs.replace(
-            self, figures=figures, systems=systems, jobs=jobs or self.jobs, rounds=rounds or self.rounds
+            self,
+            figures=figures,
+            systems=systems,
+            jobs=jobs or self.jobs,
+            rounds=rounds or self.rounds,
+            stored_jobs=stored_jobs or self.stored_jobs,
         )
 
 
@@ -176,71 +192,51 @@ def _throughput(figure: str, name: str, jobs: int) -> Callable[[Path], Awaitable
 
 
 async def _single_figures(plan: Plan, results: Results) -> None:
-    if "cold" in plan.figures:
-        cold = await _attempt(results, "cold", lambda f: measure_cold(f, plan.cold_workers))
-        results.cold += [cold] if cold else []
-    if "memory" in plan.figures:
-        memory = await _attempt(results, "memory", measure_memory)
-        results.memory += [memory] if memory else []
-    if "neighbours" in plan.figures:
-        requests = plan.wait_requests
-        neighbours = await _attempt(results, "neighbours", lambda f: measure_neighbours(f, requests))
-        results.neighbours += [neighbours] if neighbours else []
-    if "streams" in plan.figures:
-        requests = plan.wait_requests
-        streams = await _attempt(results, "streams", lambda f: measure_streams(f, requests))
-        results.streams += [streams] if streams else []
+    measures: dict[str, Callable[[Path], Awaitable[object]]] = {
+        "cold": partial(measure_cold, workers=plan.cold_workers),
+        "memory": measure_memory,
+        "neighbours": partial(measure_neighbours, requests=plan.wait_requests),
+        "streams": partial(measure_streams, requests=plan.wait_requests),
+    }
+    await _each(plan, results, measures)
     await _isolation_figures(plan, results)
-    if "listing" in plan.figures:
-        reads = (plan.stored_jobs, plan.read_requests)
-        listing = await _attempt(results, "listing", lambda f: measure_listing(f, *reads))
-        results.listing += [listing] if listing else []
-    if "schedules" in plan.figures:
-        clocks = (plan.schedules, plan.schedule_minutes)
-        ticks = await _attempt(results, "schedules", lambda f: measure_schedules(f, *clocks))
-        results.schedules += [ticks] if ticks else []
-    if "webhooks" in plan.figures:
-        seconds = plan.webhook_seconds
-        webhooks = await _attempt(results, "webhooks", lambda f: measure_webhooks(f, seconds))
-        results.webhooks += [webhooks] if webhooks else []
-    if "agents" in plan.figures:
-        crowd = (plan.agents, plan.webhook_seconds)
-        agents = await _attempt(results, "agents", lambda f: measure_agents(f, *crowd))
-        results.agents += [agents] if agents else []
-    if "ingress" in plan.figures:
-        seconds = plan.webhook_seconds
-        ingress = await _attempt(results, "ingress", lambda f: measure_ingress(f, seconds))
-        results.ingress += [ingress] if ingress else []
+    seconds = plan.webhook_seconds
+    measures = {
+        "listing": partial(measure_listing, jobs=plan.stored_jobs, requests=plan.read_requests),
+        "storage": partial(measure_storage, stored=plan.stored_jobs, jobs=min(plan.jobs, COUNTED)),
+        "schedules": partial(measure_schedules, schedules=plan.schedules, minutes=plan.schedule_minutes),
+        "webhooks": partial(measure_webhooks, seconds=seconds),
+        "agents": partial(measure_agents, agents=plan.agents, seconds=seconds),
+        "ingress": partial(measure_ingress, seconds=seconds),
+    }
+    await _each(plan, results, measures)
+
+
+async def _each(
+    plan: Plan, results: Results, measures: Mapping[str, Callable[[Path], Awaitable[object]]]
+) -> None:
+    """Measure those of the figures that are wanted, and note each under its name."""
+    for figure, measure in measures.items():
+        if figure in plan.figures:
+            measured = await _attempt(results, figure, measure)
+            getattr(results, figure).extend([measured] if measured else [])
 
 
 async def _isolation_figures(plan: Plan, results: Results) -> None:
-    for figure, measure in ISOLATION.items():
-        if figure in plan.figures:
-            beside = await _attempt(results, figure, partial(measure, requests=plan.beside_requests))
-            getattr(results, figure).extend([beside] if beside else [])
+    requests = plan.beside_requests
+    await _each(plan, results, {name: partial(one, requests=requests) for name, one in ISOLATION.items()})
 
 
 async def _shared_figures(plan: Plan, results: Results) -> None:
-    if "fairness" in plan.figures:
-        requests = plan.fairness_requests
-        fairness = await _attempt(results, "fairness", lambda f: measure_fairness(f, requests))
-        results.fairness += [fairness] if fairness else []
-    if "claimers" in plan.figures:
-        claimers = await _attempt(results, "claimers", measure_claimers)
-        results.claimers += [claimers] if claimers else []
-    if "bulk" in plan.figures:
-        sizes = (plan.bulk_jobs, plan.wait_requests)
-        bulk = await _attempt(results, "bulk", lambda f: measure_bulk(f, *sizes))
-        results.bulk += [bulk] if bulk else []
-    if "dashboard" in plan.figures:
-        dashboard = await _attempt(results, "dashboard", measure_dashboard)
-        results.dashboard += [dashboard] if dashboard else []
-    if "cli" in plan.figures:
-        commands = await _attempt(results, "cli", measure_commands)
-        results.cli += [commands] if commands else []
-    if "masking" in plan.figures:
-        masking = await _attempt(results, "masking", measure_masking)
-        results.masking += [masking] if masking else []
+    measures: dict[str, Callable[[Path], Awaitable[object]]] = {
+        "fairness": partial(measure_fairness, requests=plan.fairness_requests),
+        "claimers": measure_claimers,
+        "bulk": partial(measure_bulk, jobs=plan.bulk_jobs, requests=plan.wait_requests),
+        "dashboard": measure_dashboard,
+        "cli": measure_commands,
+        "masking": measure_masking,
+    }
+    await _each(plan, results, measures)
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

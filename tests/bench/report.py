@@ -9,6 +9,7 @@ import msgspec
 from tests.bench.bars import Bar, bars_of, middle
 from tests.bench.result import Latency, Throughput
 from tests.bench.results import OURS, Results
+from tests.bench.storage import drains_of
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
         yield from _latency_table("First job of a new worker", cold)
     for listing in results.listing:
         yield from _latency_table("Reading", listing)
+    yield from _storage_tables(results)
     for dashboard in results.dashboard:
         yield from _latency_table("The dashboard, 100,000 jobs stored", dashboard.times)
         late = [(name, f"{percent:.1f}") for name, percent in dashboard.late_percent.items()]
@@ -71,6 +73,16 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     yield from _shared_lines(results)
     yield from _memory_table(results)
     yield from _notes(results)
+
+
+def _storage_tables(results: Results) -> Iterator[str]:
+    for storage in results.storage:
+        rows = [
+            (what, f"{one.per_second:,.0f}", f"{one.cpu_us_per_job:,.0f}", f"{one.others_percent:.0f}")
+            for what, one in drains_of(storage).items()
+        ]
+        title = f"Drains of {storage.beside_few.jobs:,} jobs; the others were stored in {storage.load_seconds:,.0f} s"
+        yield from _table(title, ("drain", "jobs/s", "cpu us/job", "others %"), rows)
 
 
 def _isolation_tables(results: Results) -> Iterator[str]:

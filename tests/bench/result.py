@@ -23,6 +23,22 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answer_p99_ms: float | None = None
 
 
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """Drains of the same size beside few stored jobs, beside many, and while half of those are pruned.
+
+    `few` and `many` count the stored jobs; of the many a tenth is queued. `load_seconds` is how long it took to
+    store them, `pruned` how many were deleted during the last drain.
+    """
+
+    few: int
+    many: int
+    load_seconds: float
+    beside_few: Throughput
+    beside_many: Throughput
+    while_pruned: Throughput
+    pruned: int
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """How long single requests took."""
 

@@ -18,6 +18,7 @@ from tests.bench.result import (
     Ingress,
     Latency,
     Memory,
+    Storage,
     Throughput,
     Ticks,
     Webhooks,
@@ -61,6 +62,7 @@ class Results(msgspec.Struct, kw_only=True):
     cold: list[dict[str, Latency]] = []
     memory: list[dict[str, Memory]] = []
     listing: list[dict[str, Latency]] = []
+    storage: list[Storage] = []
     dashboard: list[Dashboard] = []
     schedules: list[Ticks] = []
     webhooks: list[Webhooks] = []
