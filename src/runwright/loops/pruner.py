@@ -1,10 +1,11 @@
 """Deletes rows whose retention period is over, in bounded steps that delay no other work.
 
-Each task deletes at most `_BATCH` rows at a time, in a transaction of its own. Where one has more to
-delete, the next pass follows after a short pause, so that a backlog is deleted beside other work. A task
-that fails does not keep the others from their turn.
+Each task deletes at most `_BATCH` rows at a time, in a transaction of its own. Those that have more to delete
+are repeated after a rest that leaves most of the time to other work (`PruningPace`). A task that fails does
+not keep the others from their turn.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,6 +24,7 @@ from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
 from runwright.jobs.store.prune import prune_jobs, prune_logs
 from runwright.loops.pass_loop import DatabaseLoop
+from runwright.loops.pruning_pace import PruningPace
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.server import ItemSetAside, RowsPruned
@@ -37,7 +39,6 @@ Prune = Callable[[datetime], Awaitable[int]]
 """Deletes a bounded number of rows that have expired at a time; returns how many."""
 
 PAUSE_SECONDS: Final = 60.0
-_BACKLOG_PAUSE_SECONDS: Final = 0.05
 _BATCH: Final = 500
 _CODE_BATCH: Final = 20
 """Blobs have up to 50 MiB each."""
@@ -102,15 +103,24 @@ class Pruner(DatabaseLoop):
             ),
             "ticks": lambda now: prune_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
+        self._pace = PruningPace()
+        self._all_due = 0.0
+        self._behind: list[str] = []
         if retention.versions_days:
             self._tasks |= _code_tasks(db, _days(retention.versions_days))
 
     async def _make_pass(self) -> float:
-        counts = {kind: await self._prune(kind, prune) for kind, prune in self._tasks.items()}
-        more = any(
-            count >= (_CODE_BATCH if kind in _CODE_KINDS else _BATCH) for kind, count in counts.items()
-        )
-        return _BACKLOG_PAUSE_SECONDS if more else PAUSE_SECONDS
+        watch = Stopwatch()
+        if time.monotonic() >= self._all_due:
+            self._all_due = time.monotonic() + PAUSE_SECONDS
+            self._behind = list(self._tasks)
+        counts = {kind: await self._prune(kind, self._tasks[kind]) for kind in self._behind}
+        self._behind = [kind for kind, count in counts.items() if count >= _most(kind)]
+        now = time.monotonic()
+        if self._behind:
+            return self._pace.rest(watch.seconds(), now)
+        self._pace.caught_up()
+        return max(self._all_due - now, 0.0)
 
     async def _prune(self, kind: str, prune: Prune) -> int:
         watch = Stopwatch()
@@ -124,6 +134,10 @@ class Pruner(DatabaseLoop):
         if count:
             self._emit(RowsPruned(kind=kind, count=count, duration_seconds=watch.seconds()))
         return count
+
+
+def _most(kind: str) -> int:
+    return _CODE_BATCH if kind in _CODE_KINDS else _BATCH
 
 
 def _code_tasks(db: Database, kept: timedelta) -> dict[str, Prune]:
