@@ -62,8 +62,20 @@ def test_what_an_agent_flags_waits_for_a_person(api: Api, agent: Flagging) -> No
         "answers": ["approve", "reject", "skip"],
         "payload": {"order": 12},
         "payload_omitted": False,
+        "job_id": None,
+        "role": "tenant-admin",
+        "user_ids": [],
+        "quorum": 1,
+        "four_eyes": False,
+        "sensitive": False,
         "asked_at": item["asked_at"],
+        "deadline": None,
+        "default": None,
+        "escalate_at": None,
+        "escalated_at": None,
+        "ended_at": None,
         "answer": None,
+        "given": [],
     }
     assert data_of(api.get(f"{INBOX}/{item['id']}")) == item
     assert api.get(INBOX).json()["pagination"]["waiting"] == 1
@@ -72,7 +84,7 @@ def test_what_an_agent_flags_waits_for_a_person(api: Api, agent: Flagging) -> No
     assert answered["status"] == "answered"
     given = answered["answer"]
     assert TIME.fullmatch(given.pop("at"))
-    assert given == {"answer": "approve", "note": "Fine.", "by": "usr_test"}
+    assert given == {"answer": "approve", "note": "Fine.", "by": "usr_test", "timed_out": False}
     assert listed(api) == []
     assert api.get(INBOX).json()["pagination"]["waiting"] == 0
     assert listed(api, **{"filter[status]": "answered"}) == [data_of(api.get(f"{INBOX}/{item['id']}"))]

@@ -1,4 +1,4 @@
-"""`runwright inbox`: questions that agents and automations put to people, and the answers."""
+"""`runwright inbox`: questions that agents, automations and programs put to people, and the answers."""
 
 import json
 import sys
@@ -14,13 +14,14 @@ from runwright.cli.index import COMMANDS
 from runwright.cli.output import Column, section
 from runwright.cli.refs import find_question, short_id
 from runwright.cli.remote import Remote, reads, writes
+from runwright.cli.run import read_input
 from runwright.cli.terminal import one_line, painter, printable
-from runwright.cli.times import ago
+from runwright.cli.times import ago, require_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runwright.client.models.events import InboxInfo
+    from runwright.client.models.events import AskOptions, InboxInfo
 
 app = Commands(COMMANDS["inbox"])
 
@@ -40,7 +41,7 @@ def list_(
     remote: Remote,
     *,
     answered: Annotated[
-        bool, typer.Option("--answered", help="Those that were answered, instead of those that wait.")
+        bool, typer.Option("--answered", help="Those that have ended, instead of those that wait.")
     ] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="The most to show; 0: all.")] = 50,
 ) -> None:
@@ -67,7 +68,7 @@ def _columns(*, answered: bool) -> "Sequence[Column[InboxInfo]]":
     if answered:
         columns += [
             Column("ANSWER", _answer, style=lambda one: _STYLES.get(_answer(one), "")),
-            Column("BY", lambda one: "" if one.answer is None else one.answer.by, flexible=True),
+            Column("BY", _answered_by, flexible=True),
         ]
     else:
         columns.append(Column("ANSWERS", lambda one: " ".join(one.answers), wide=True))
@@ -75,7 +76,28 @@ def _columns(*, answered: bool) -> "Sequence[Column[InboxInfo]]":
 
 
 def _answer(one: "InboxInfo") -> str:
-    return "" if one.answer is None else one.answer.answer
+    if one.answer is not None:
+        return one.answer.answer
+    return "" if one.status == _WAITING else one.status.replace("_", " ")
+
+
+def _answered_by(one: "InboxInfo") -> str:
+    if one.answer is None:
+        return ""
+    return "(default)" if one.answer.timed_out else one.answer.by or ""
+
+
+def _audience(one: "InboxInfo") -> str:
+    who = ", ".join(one.user_ids) or one.role
+    several = f", {one.quorum} of them must agree" if one.quorum > 1 else ""
+    return who + several + (", not those who caused it" if one.four_eyes else "")
+
+
+def _deadline(one: "InboxInfo") -> str:
+    if one.deadline is None or one.ended_at is not None:
+        return ""
+    then = f", then {one.default}" if one.default is not None else ""
+    return one.deadline.astimezone().strftime("%Y-%m-%d %H:%M:%S %z") + then
 
 
 @app.command()
@@ -96,8 +118,13 @@ def _details(one: "InboxInfo") -> str:
         "asked by": f"{one.asked_by}, {ago(one.asked_at, datetime.now(UTC))} ago",
         "about": one.subject,
         "question": one.question or "",
+        "job": one.job_id or "",
         "answers": ", ".join(one.answers) if given is None else "",
-        "answer": "" if given is None else f"{given.answer}, by {given.by}",
+        "for": _audience(one),
+        "until": _deadline(one),
+        "so far": ", ".join(f"{vote.answer} by {vote.by}" for vote in one.given if one.quorum > 1),
+        "ended": one.status.replace("_", " ") if given is None and one.ended_at else "",
+        "answer": "" if given is None else f"{given.answer}, by {_answered_by(one)}",
         "note": "" if given is None else given.note or "",
     }
     payload = printable(json.dumps(one.payload, indent=2, ensure_ascii=False))
@@ -107,7 +134,7 @@ def _details(one: "InboxInfo") -> str:
 @app.command()
 @writes
 def approve(remote: Remote, *, question: QuestionRef, note: Note = None) -> None:
-    """Approve what an agent has flagged. The first answer stands.
+    """Approve what an agent or a program asks. The first answer stands.
 
     Examples:
     $ runwright inbox approve exn_01jd9x3v7m0000000000000000 --note "Looks right to me."
@@ -118,7 +145,7 @@ def approve(remote: Remote, *, question: QuestionRef, note: Note = None) -> None
 @app.command()
 @writes
 def reject(remote: Remote, *, question: QuestionRef, note: Note = None) -> None:
-    """Reject what an agent has flagged. The first answer stands.
+    """Reject what an agent or a program asks. The first answer stands.
 
     Examples:
     $ runwright inbox reject exn_01jd9x3v7m0000000000000001
@@ -143,6 +170,75 @@ def answer(
     _give(remote, question, answer, note)
 
 
+@app.command()
+@writes
+def ask(  # noqa: PLR0913  one per flag
+    remote: Remote,
+    *,
+    question: Annotated[str, typer.Argument(metavar="TEXT", help="The question.")],
+    about: Annotated[str, typer.Option("--about", metavar="TEXT", help="What it is about, in short.")] = "",
+    payload: Annotated[
+        list[str] | None,
+        typer.Option("--payload", "-i", metavar="KEY=VALUE", help="What to decide on; also @FILE and -."),
+    ] = None,
+    answers: Annotated[
+        list[str] | None,
+        typer.Option("--answer", metavar="TEXT", help="A possible answer, repeatable; else approve, reject."),
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option("--role", help="The role that may answer; by default tenant-admin.")
+    ] = None,
+    users: Annotated[
+        list[str] | None, typer.Option("--user", metavar="ID", help="A user that may, repeatable.")
+    ] = None,
+    quorum: Annotated[int, typer.Option("--quorum", min=1, help="How many must give the same answer.")] = 1,
+    four_eyes: Annotated[
+        bool, typer.Option("--four-eyes", help="You may not answer, nor who started the job.")
+    ] = False,
+    job: Annotated[str | None, typer.Option("--job", metavar="ID", help="The job that it is about.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="For how long it waits: 30m, 72h.")
+    ] = None,
+    default: Annotated[
+        str | None, typer.Option("--default", metavar="TEXT", help="The answer when the time has passed.")
+    ] = None,
+) -> None:
+    """Ask people a question, and print its id.
+
+    Examples:
+    $ runwright inbox ask "Deploy 2.1?" --timeout 4h --default reject
+    $ runwright inbox ask "Which region?" --answer eu --answer us --user ada
+    """
+    options: AskOptions = {"subject": about, "quorum": quorum, "four_eyes": four_eyes}
+    if answers:
+        options["answers"] = answers
+    if role is not None:
+        options["role"] = role
+    if users:
+        options["user_ids"] = users
+    if job is not None:
+        options["job_id"] = job
+    if timeout is not None:
+        options["timeout_seconds"] = int(require_duration("--timeout", timeout).total_seconds())
+    if default is not None:
+        options["default"] = default
+    asked = remote.writer.inbox.ask(question, read_input(payload or []), **options)
+    remote.output.thing(asked, lambda: asked.id)
+
+
+@app.command()
+@writes
+def withdraw(remote: Remote, *, question: QuestionRef) -> None:
+    """End a question that a program has asked, without an answer.
+
+    Examples:
+    $ runwright inbox withdraw qst_01jd9x3v7m0000000000000000
+    """
+    item_id = find_question(remote.client, question)
+    ended = remote.writer.inbox.withdraw(item_id)
+    remote.output.thing(ended, lambda: f"{ended.id}: withdrawn")
+
+
 def _give(remote: Remote, question: str, answer: str, note: str | None) -> None:
     item_id = find_question(remote.client, question)
     found = remote.client.inbox.get(item_id)
@@ -157,4 +253,8 @@ def _give(remote: Remote, question: str, answer: str, note: str | None) -> None:
 
 def _given(one: "InboxInfo") -> str:
     mark = painter(sys.stdout)("green", "✓")
-    return f"{mark} {one.id}: {_answer(one)}   {one_line(f'{one.asked_by} asked about {one.subject}')}"
+    if one.status == _WAITING:
+        said = ", ".join(vote.answer for vote in one.given)
+        return f"{mark} {one.id}: {said}   {one.quorum} people must agree"
+    about = one.subject or one.question or ""
+    return f"{mark} {one.id}: {_answer(one)}   {one_line(f'{one.asked_by} asked about {about}')}"

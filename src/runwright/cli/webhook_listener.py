@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 SECRET_VARIABLE: Final = "RUNWRIGHT_WEBHOOK_SECRET"  # noqa: S105  a name
 
-_FAMILIES: Final = "ava.job.*,ava.worker.*,ava.schedule.*,ava.automation.*,ava.agent.action,custom.*"
+_FAMILIES: Final = (
+    "ava.job.*,ava.worker.*,ava.schedule.*,ava.question.*,ava.automation.*,ava.agent.action,custom.*"
+)
 """What a webhook can subscribe to."""
 
 _SECONDS: Final = 10.0

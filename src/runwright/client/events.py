@@ -7,6 +7,7 @@ from typing import Final, Unpack
 from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.base import decode_info
 from runwright.client.models.events import (
+    AskOptions,
     EventInfo,
     EventListOptions,
     InboxInfo,
@@ -55,8 +56,30 @@ class EventsApi(DualMode[M]):
 class InboxApi(DualMode[M]):
     """What waits for a person."""
 
+    @call
+    async def ask(
+        self,
+        question: str,
+        payload: Mapping[str, object] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[AskOptions],
+    ) -> InboxInfo:
+        """Put a question into the inbox; its end is the event `ava.question.answered` or `.timed_out`."""
+        return await self._session.read(
+            InboxInfo,
+            "POST /v1/ava/inbox",
+            json={"question": question, "payload": payload or {}, **options},
+            headers=new_idempotency_key(idempotency_key),
+        )
+
+    @call
+    async def withdraw(self, item_id: str) -> InboxInfo:
+        """End a question without an answer."""
+        return await self._session.read(InboxInfo, "DELETE /v1/ava/inbox/{item_id}", item_id)
+
     def list(self, *, status: str = "waiting", per_page: int = PAGE_ROWS) -> Results[M, InboxInfo]:
-        """Return questions, newest first: those that wait, or those that were `answered`."""
+        """Return questions, newest first: those that wait, or those that have ended (`answered`)."""
         query = {"filter[status]": status, "per_page": per_page}
         return Results(self._session, PageSource(into=InboxInfo, route="GET /v1/ava/inbox", query=query))
 

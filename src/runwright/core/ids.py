@@ -32,6 +32,7 @@ Prefix = Literal[
     "bfl",
     "ses",
     "shr",
+    "qst",
 ]
 
 AgentId = NewType("AgentId", str)
@@ -44,6 +45,7 @@ ItemId = NewType("ItemId", str)
 JobId = NewType("JobId", str)
 OperationId = NewType("OperationId", str)
 OwnerId = NewType("OwnerId", str)
+QuestionId = NewType("QuestionId", str)
 RunId = NewType("RunId", str)
 ScheduleId = NewType("ScheduleId", str)
 TaskId = NewType("TaskId", str)

@@ -32,7 +32,7 @@ KEY_TTL: Final = timedelta(hours=24)
 OWN_FAMILIES: Final = frozenset(
     {
         *("agent", "attempt", "audit", "automation", "delivery", "endpoint", "event", "execution"),
-        *("executor", "job", "key", "run", "schedule", "secret", "tenant", "tick", "trigger"),
+        *("executor", "job", "key", "question", "run", "schedule", "secret", "tenant", "tick", "trigger"),
         *("version", "webhook", "worker"),
     }
 )

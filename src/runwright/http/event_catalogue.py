@@ -13,11 +13,16 @@ EVENTS: Final = (
     "worker.deprecated",
     "schedule.fired",
     "schedule.skipped",
+    "question.asked",
+    "question.escalated",
+    "question.answered",
+    "question.timed_out",
+    "question.withdrawn",
     "automation.run.completed",
     "automation.run.failed",
     "automation.run.cancelled",
     "automation.run.delegated",
 )
 
-FAMILIES: Final = ("job.*", "worker.*", "schedule.*", "automation.*")
+FAMILIES: Final = ("job.*", "worker.*", "schedule.*", "question.*", "automation.*")
 """Patterns that match every event of a family, including those of later releases."""

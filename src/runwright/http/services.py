@@ -29,6 +29,7 @@ from runwright.job_views.service import JobViews
 from runwright.jobs.service import Jobs
 from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
+from runwright.questions.service import Questions
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.backfills import Backfills
 from runwright.schedules.service import Schedules
@@ -123,6 +124,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     executions: Executions
     automations: Automations
     inbox: Inbox
+    questions: Questions
     events: EventServices
     keys: ApiKeys
     sessions: Sessions

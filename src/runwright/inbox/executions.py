@@ -13,7 +13,7 @@ from runwright.core.errors import ConflictError, InvalidError, NotFoundError
 from runwright.core.ids import ExecutionId, ItemId, is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
-from runwright.inbox.model import InboxAnswer, InboxItem
+from runwright.inbox.model import InboxAnswer, InboxItem, InboxStatus
 
 PREFIX: Final = "exn"
 ANSWERS: Final = (Action.APPROVE, Action.REJECT, Action.SKIP)
@@ -68,6 +68,11 @@ class FlaggedExecutions:
             return item
         return await self.get(caller.tenant_id, item_id)
 
+    async def withdraw(self, caller: Caller, item_id: ItemId) -> InboxItem:
+        """Refuse: what an agent has flagged ends with a decision."""
+        item = await self.get(caller.tenant_id, item_id)
+        raise ConflictError(f"What an agent has flagged is not withdrawn but answered: {item.id}.")
+
     async def _items(self, executions: Sequence[Execution]) -> Sequence[InboxItem]:
         names = await agent_names(self._db, {one.agent_id for one in executions}) if executions else {}
         return [_item(one, names.get(one.agent_id, one.agent_id)) for one in executions]
@@ -83,18 +88,24 @@ def _item(execution: Execution, agent: str) -> InboxItem:
     response = execution.response
     reason = None if response is None else msgspec.json.decode(response, type=_Response).reason
     review = execution.review
+    given = (
+        None
+        if review is None
+        else InboxAnswer(answer=review.action, note=review.reason, by=review.by, at=review.at)
+    )
     return InboxItem(
         id=execution.id,
         kind="execution",
+        status=InboxStatus.WAITING if review is None else InboxStatus.ANSWERED,
         asked_by=agent,
         subject=execution.event.type,
         question=reason,
         answers=tuple(ANSWERS),
         payload=execution.payload,
         asked_at=execution.completed_at or execution.created_at,
-        answer=None
-        if review is None
-        else InboxAnswer(answer=review.action, note=review.reason, by=review.by, at=review.at),
+        ended_at=None if review is None else review.at,
+        answer=given,
+        given=() if given is None else (given,),
     )
 
 

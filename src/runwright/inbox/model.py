@@ -7,21 +7,51 @@ all sources sort by time.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from enum import StrEnum
+from typing import Final, Protocol
 
 import msgspec
 
 from runwright.core.ids import ItemId
-from runwright.core.roles import Caller
+from runwright.core.roles import Caller, Role
+
+
+class InboxStatus(StrEnum):
+    """The state of a question; all but the first are ends."""
+
+    WAITING = "waiting"
+    ANSWERED = "answered"
+    TIMED_OUT = "timed_out"
+    WITHDRAWN = "withdrawn"
 
 
 class InboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has answered."""
+    """What a person has answered, or what stands in its place."""
 
     answer: str
     note: str | None
-    by: str
+    by: str | None
+    """None for the default."""
     at: datetime
+    timed_out: bool = False
+    """Whether nobody has answered in time, and it is the default."""
+
+
+class InboxTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may answer a question, how many must agree, and until when."""
+
+    role: str = Role.TENANT_ADMIN.wire_name
+    user_ids: tuple[str, ...] = ()
+    quorum: int = 1
+    four_eyes: bool = False
+    sensitive: bool = False
+    deadline: datetime | None = None
+    default: str | None = None
+    escalate_at: datetime | None = None
+    escalated_at: datetime | None = None
+
+
+_PLAIN: Final = InboxTerms()
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,17 +59,24 @@ class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     kind: str
+    status: InboxStatus
     asked_by: str
-    """The name of what asks: an agent."""
+    """The name of what asks: an agent, a user, a worker."""
     subject: str
-    """What it is about: the type of an event."""
+    """What it is about: the type of an event, or a text of the caller."""
     question: str | None
     """Why a person is asked, in the words of what asks."""
     answers: tuple[str, ...]
     """What may be answered."""
     payload: msgspec.Raw
     asked_at: datetime
+    ended_at: datetime | None
+    job_id: str | None = None
     answer: InboxAnswer | None
+    """What ended it; None while it waits, and if it ended without."""
+    given: tuple[InboxAnswer, ...] = ()
+    """What people have answered: more than one where several must agree."""
+    terms: InboxTerms = _PLAIN
 
 
 class InboxSource(Protocol):
@@ -57,4 +94,7 @@ class InboxSource(Protocol):
         """Return one question. NotFoundError."""
 
     async def answer(self, caller: Caller, item_id: ItemId, answer: str, note: str | None) -> InboxItem:
-        """Answer a question. NotFoundError, InvalidError; ConflictError if it was answered."""
+        """Answer a question. NotFoundError, InvalidError, ForbiddenError; ConflictError if it has ended."""
+
+    async def withdraw(self, caller: Caller, item_id: ItemId) -> InboxItem:
+        """End a question without an answer. NotFoundError; ConflictError if it has ended, or cannot be."""

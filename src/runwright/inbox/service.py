@@ -29,7 +29,7 @@ class Inbox:
         self._sources = sources
 
     async def list(self, tenant_id: str, *, answered: bool, before: str | None, limit: int) -> InboxPage:
-        """Return up to `limit` questions that wait, or were answered, newest first."""
+        """Return up to `limit` questions that wait, or have ended, newest first."""
         found: list[InboxItem] = []
         waiting = 0
         for source in self._sources.values():
@@ -47,6 +47,10 @@ class Inbox:
     async def answer(self, caller: Caller, item_id: ItemId, answer: str, note: str | None) -> InboxItem:
         """Answer a question and return it. NotFoundError, InvalidError, ConflictError."""
         return await self._source(item_id).answer(caller, item_id, answer, note)
+
+    async def withdraw(self, caller: Caller, item_id: ItemId) -> InboxItem:
+        """End a question without an answer. NotFoundError, ConflictError."""
+        return await self._source(item_id).withdraw(caller, item_id)
 
     def _source(self, item_id: ItemId) -> InboxSource:
         source = self._sources.get(item_id.partition("_")[0])

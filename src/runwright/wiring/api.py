@@ -29,12 +29,14 @@ from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, EventServices, ServerReports, Services, TenantServices
 from runwright.inbox.executions import PREFIX as FLAGGED
 from runwright.inbox.executions import FlaggedExecutions
+from runwright.inbox.questions import AskedQuestions
 from runwright.inbox.service import Inbox
 from runwright.job_views.service import JobViews
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.loops.pass_loop import PassLoop
 from runwright.loops.step_runner import StepRunner
+from runwright.questions.model import PREFIX as ASKED
 from runwright.schedules.backfills import Backfills, BackfillSteps
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.schedules import disable_schedules_of_deprecated
@@ -53,6 +55,7 @@ from runwright.wiring.executor import spool_dir_in
 from runwright.wiring.feed import open_credential_watch, open_feed
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.mcp import LateMcp
+from runwright.wiring.questions import open_questions
 from runwright.wiring.reports import open_reports
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
 from runwright.workers.bundles.members import ArchiveLimits
@@ -144,6 +147,7 @@ async def open_services(
     jobs = _open_jobs(res, db, submits, admission, executor, stack)
     reader = _bundle_reader(res, db)
     executions = Executions(db, clock=res.clock, on_decided=res.event_notifications.appended)
+    questions = open_questions(res, db)
     keys, sessions, shares = await _open_credentials(res, db, stack)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
@@ -163,7 +167,8 @@ async def open_services(
         agents=_agents(res, db),
         executions=executions,
         automations=open_automations(res, db, jobs, stack),
-        inbox=Inbox({FLAGGED: FlaggedExecutions(db, executions)}),
+        inbox=Inbox({FLAGGED: FlaggedExecutions(db, executions), ASKED: AskedQuestions(questions)}),
+        questions=questions,
         events=await _open_events(res, db, submits, stack),
         keys=keys,
         sessions=sessions,

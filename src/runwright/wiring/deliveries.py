@@ -23,6 +23,7 @@ from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute, JobHandler
 from runwright.loops.execution_timeouts import ExecutionTimeouts
+from runwright.loops.question_deadlines import QuestionDeadlines
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
 from runwright.outbox.client.client import OutgoingClient
@@ -32,6 +33,7 @@ from runwright.tool_calls.service import ToolCalls
 from runwright.webhooks.sending import PayloadFormat, WebhookSender, WebhookSubject
 from runwright.webhooks.store.outgoing import insert_deliveries
 from runwright.wiring.automations import start_dispatcher
+from runwright.wiring.questions import open_questions
 from runwright.wiring.resources import Resources, open_database_pool, start_loop
 
 FORMAT_CONNECTIONS: Final = 2
@@ -63,7 +65,8 @@ async def start_router(res: Resources, stack: AsyncExitStack) -> None:
     res.job_notifications.on_changed(completions.notify)
     res.event_notifications.on_appended(completions.notify)
     timeouts = ExecutionTimeouts(res.db, clock=res.clock, emit=res.emit)
-    for loop in (router, completions, timeouts):
+    deadlines = QuestionDeadlines(res.db, open_questions(res, res.db), clock=res.clock, emit=res.emit)
+    for loop in (router, completions, timeouts, deadlines):
         await start_loop(loop, stack)
     await start_dispatcher(res, stack)
 

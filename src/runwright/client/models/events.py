@@ -48,12 +48,13 @@ class StreamEntry(Info, frozen=True, kw_only=True):
 
 
 class InboxAnswerInfo(Info, frozen=True, kw_only=True):
-    """What a person has answered."""
+    """What a person has answered, or (`timed_out`) the default in its place."""
 
     answer: str
     note: str | None = None
-    by: str
+    by: str | None = None
     at: datetime
+    timed_out: bool = False
 
 
 class InboxInfo(Info, frozen=True, kw_only=True):
@@ -62,15 +63,49 @@ class InboxInfo(Info, frozen=True, kw_only=True):
     id: str
     kind: str
     status: str
-    """`waiting` or `answered`."""
+    """`waiting`, or how it ended: `answered`, `timed_out` or `withdrawn`."""
     asked_by: str
     subject: str
     question: str | None = None
     answers: list[str] = msgspec.field(default_factory=list)
     payload: Any = None
     payload_omitted: bool = False
+    job_id: str | None = None
+    role: str = ""
+    user_ids: list[str] = msgspec.field(default_factory=list)
+    quorum: int = 1
+    four_eyes: bool = False
+    sensitive: bool = False
     asked_at: datetime
+    deadline: datetime | None = None
+    default: str | None = None
+    escalate_at: datetime | None = None
+    escalated_at: datetime | None = None
+    ended_at: datetime | None = None
     answer: InboxAnswerInfo | None = None
+    given: list[InboxAnswerInfo] = msgspec.field(default_factory=list)
+
+
+class AudienceOptions(TypedDict, total=False):
+    """Who may answer a question: everyone of a role, or the users that are named."""
+
+    role: str
+    user_ids: list[str]
+
+
+class AskOptions(AudienceOptions, total=False):
+    """Who may answer a question, how many must agree, and until when."""
+
+    subject: str
+    answers: list[str]
+    quorum: int
+    four_eyes: bool
+    sensitive: bool
+    job_id: str
+    timeout_seconds: int
+    default: str
+    escalate_after_seconds: int
+    escalate_to: AudienceOptions
 
 
 class EventListOptions(TypedDict, total=False):

@@ -22,6 +22,18 @@ class ExecutionsTimedOut(TelemetryEvent, frozen=True):
     count: int
 
 
+class QuestionsTimedOut(TelemetryEvent, frozen=True):
+    """Questions were not answered in time."""
+
+    count: int
+
+
+class QuestionsEscalated(TelemetryEvent, frozen=True):
+    """Questions were not answered for so long that others may answer them too."""
+
+    count: int
+
+
 class PollLeasesExpired(TelemetryEvent, frozen=True):
     """Executions were returned because the agent that had polled them did not decide in time."""
 

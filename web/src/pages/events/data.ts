@@ -15,7 +15,7 @@ export interface EventFilter {
   to?: string | undefined;
 }
 
-export const FAMILIES = ["ava.job.*", "ava.worker.*", "ava.schedule.*", "ava.delivery.*", "ava.execution.*", "ava.automation.*", "custom.*"] as const;
+export const FAMILIES = ["ava.job.*", "ava.worker.*", "ava.schedule.*", "ava.delivery.*", "ava.execution.*", "ava.question.*", "ava.automation.*", "custom.*"] as const;
 
 export async function listEvents(filter: EventFilter, cursor: string | undefined, signal: AbortSignal): Promise<ListPage<Event>> {
   const query = given({

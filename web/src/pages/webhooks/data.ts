@@ -19,6 +19,11 @@ export const EVENTS: readonly { family: string; all: EventPattern; events: reado
   { family: "Workers", all: "ava.worker.*", events: ["ava.worker.created", "ava.worker.updated", "ava.worker.deprecated"] },
   { family: "Schedules", all: "ava.schedule.*", events: ["ava.schedule.fired", "ava.schedule.skipped"] },
   {
+    family: "Questions",
+    all: "ava.question.*",
+    events: ["ava.question.asked", "ava.question.escalated", "ava.question.answered", "ava.question.timed_out", "ava.question.withdrawn"],
+  },
+  {
     family: "Automations",
     all: "ava.automation.*",
     events: ["ava.automation.run.completed", "ava.automation.run.failed", "ava.automation.run.cancelled", "ava.automation.run.delegated"],

@@ -154,7 +154,7 @@ def _check_type(name: str) -> Iterable[Problem]:
         yield "", problem
 
 
-def _check_payload(raw: Raw) -> Iterable[Problem]:
+def check_payload(raw: Raw) -> Iterable[Problem]:
     text = bytes(raw)
     if len(text) > PAYLOAD_LIMIT_BYTES:
         yield "", f"Must have at most {PAYLOAD_LIMIT_BYTES} bytes as JSON."
@@ -168,7 +168,7 @@ def _check_payload(raw: Raw) -> Iterable[Problem]:
         msgspec.json.decode(text)
 
 
-PUBLISH_EVENT: Final = Validator(EventIn, {"type": _check_type, "payload": _check_payload})
+PUBLISH_EVENT: Final = Validator(EventIn, {"type": _check_type, "payload": check_payload})
 LIST_EVENTS: Final = Validator(
     EventQuery,
     {
@@ -223,6 +223,7 @@ _SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "delivery": ("endpoint_id", "event_type", "attempt", "response_status", "retry_at"),
     "execution": ("agent_id", "event_type", "action"),
     "agent": ("execution_id", "agent_id", "agent", "event", "action", "reason", "decided_by"),
+    "question": ("status", "asked_by", "subject", "question", "job_id", "answer", "answered_by", "timed_out"),
     "run": ("automation_id", "status"),
     "automation": ("run_id", "job_id", "trigger_id", "name", "agent_name", "status", "attempt", "error"),
     "schedule": ("status", "reason", "job_id", "scheduled_for"),

@@ -14,6 +14,7 @@ from runwright.http.ava.webhooks.payloads import ScheduleEventData, TestData
 from runwright.http.ava.workers.schemas import WorkerOut
 from runwright.http.event_catalogue import EVENTS
 from runwright.http.openapi import REFERENCE, Json, SentRequest
+from runwright.questions.model import QuestionStatus
 from runwright.webhooks.service import TEST_EVENT
 
 SENT_TYPES: Final = (JobRecordOut, WorkerOut, ScheduleEventData, TestData)
@@ -70,6 +71,16 @@ _ACTION: Final[Json] = {
         "metadata": {"type": ["object", "null"]},
     },
 }
+_QUESTION: Final[Json] = {
+    "type": "object",
+    "required": ["question_id", "status", "asked_by", "subject", "question", "answer", "timed_out"],
+    "properties": {
+        **dict.fromkeys(("question_id", "asked_by", "subject", "question"), _TEXT),
+        "status": {"enum": sorted(QuestionStatus)},
+        **dict.fromkeys(("job_id", "answer", "answered_by", "note"), _TEXT_OR_NULL),
+        "timed_out": {"type": "boolean", "description": "Whether the answer is the default."},
+    },
+}
 
 
 def _reference(kind: type[msgspec.Struct]) -> Json:
@@ -82,6 +93,7 @@ def _data_of(event: str) -> Json:
         "job": _reference(JobRecordOut),
         "worker": _reference(WorkerOut),
         "schedule": _reference(ScheduleEventData),
+        "question": _QUESTION,
         "automation": _RUN,
     }[family]
 

@@ -1,0 +1,1 @@
+"""Questions, with a clock that the test owns."""
