@@ -34,7 +34,7 @@ class InboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """None for the default."""
     at: datetime
     timed_out: bool = False
-    """Whether nobody has answered in time, and it is the default."""
+    """Whether it is the default, taken because no answer came in time."""
 
 
 class InboxTerms(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Ends questions that nobody has answered in time, and escalates those that wait for too long."""
+"""Ends questions that were not answered in time, and escalates those that wait for too long."""
 
 from typing import Final
 

@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.client.models.events import InboxInfo
 from runwright.mcp.field_selection import select_fields
 from runwright.mcp.grants import Grant
 from runwright.mcp.results import ToolOutput, ToolResult, json_text
-from runwright.mcp.tools import TOOLS, Parameters, ToolContext, ToolError
+from runwright.mcp.tools import TOOLS, ToolContext, ToolError
 from runwright.mcp.windows import PageParameters, list_page, text_part
 
 _LISTED: Final = ("id", "asked_by", "subject", "question", "answers", "asked_at")
@@ -57,39 +56,3 @@ def _question(item: InboxInfo, cursor: str | UnsetType) -> ToolResult:
         f"A question, with its payload {part.place}.",
         ToolOutput(data=details | {"payload": part.text}, next_cursor=part.next_cursor),
     )
-
-
-class Ask(Parameters, frozen=True, kw_only=True):
-    """A question to people."""
-
-    question: Annotated[str, Meta(min_length=1, max_length=2000)]
-    subject: Annotated[str, Meta(max_length=200, description="What it is about, in short.")] = ""
-    payload: Annotated[dict[str, Any], Meta(description="What to decide on.")] = msgspec.field(
-        default_factory=dict
-    )
-    answers: Annotated[list[str], Meta(min_length=1, max_length=20, description="The possible answers.")] = (
-        msgspec.field(default_factory=lambda: ["approve", "reject"])
-    )
-    timeout_seconds: Annotated[int, Meta(ge=10, description="For how long it waits.")] | UnsetType = UNSET
-    default: Annotated[str, Meta(description="The answer when the time has passed.")] | UnsetType = UNSET
-
-
-@TOOLS.add("Ask people", Grant.RUN)
-async def ask_people(context: ToolContext, parameters: Ask) -> ToolResult:
-    """Put a question into the inbox of people; `decide` with its id shows whether it was answered.
-
-    The answer is a person's to give: do not give it yourself.
-    """
-    options: dict[str, Any] = {
-        name: value
-        for name in ("timeout_seconds", "default")
-        if (value := getattr(parameters, name)) is not UNSET
-    }
-    asked = await context.api.inbox.ask(
-        parameters.question,
-        parameters.payload,
-        subject=parameters.subject,
-        answers=parameters.answers,
-        **options,
-    )
-    return ToolResult("The question waits for a person.", ToolOutput(data=select_fields(asked, _DETAILS)))

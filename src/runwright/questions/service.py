@@ -219,7 +219,7 @@ class Questions:
         return len(ended)
 
     async def escalate_due(self, limit: int = _BATCH) -> int:
-        """Escalate up to `limit` questions that nobody has answered for too long; return how many."""
+        """Escalate up to `limit` questions that have waited for too long; return how many."""
         count = await store.escalate_questions(self._db, now=self._clock(), limit=limit)
         if count:
             self._on_changed()

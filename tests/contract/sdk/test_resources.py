@@ -59,6 +59,9 @@ def test_agents_decide_and_people_answer(rw: Runwright) -> None:
     assert (question.question, question.status) == ("Look at this", "waiting")
     assert rw.inbox.answer(question.id, "approve", note="Fine").status == "answered"
     assert rw.inbox.get(question.id).payload is not None
+    asked = rw.inbox.ask("Refund?", {"order": 12}, subject="order 12", answers=["yes", "no"])
+    assert (asked.payload, asked.status) == ({"order": 12}, "waiting")
+    assert rw.inbox.withdraw(asked.id).status == "withdrawn"
     assert rw.agents.execution(leased.uid).action == "approve"
     assert [one.uid for one in rw.agents.executions(agent.uid, status="completed")] == [leased.uid]
     assert rw.agents.list().first() is not None

@@ -86,6 +86,24 @@ def test_questions_are_listed_and_answered_once(home: Home, reviewer: Reviewer) 
     assert max(map(len, terminal.text.splitlines())) <= 80, terminal.text
 
 
+def test_a_question_is_asked_answered_and_withdrawn(home: Home) -> None:
+    asked = home.ok(
+        "runwright inbox ask 'Which region?' --answer eu --answer us --about deploy -i n=1"
+    ).strip()
+    shown = home.ok(f"runwright inbox get {asked}")
+    assert re.search(r"answers +eu, us", shown)
+    assert '"n": 1' in shown
+    assert f"{asked}: us" in home.ok(f"runwright inbox answer {asked[-8:]} us")
+    late = home.run(f"runwright inbox answer {asked} eu")
+    assert (late.returncode, "answered already: us" in late.stderr) == (1, True), late.stderr
+    timed = home.ok("runwright inbox ask 'Deploy?' --timeout 4h --default reject").strip()
+    assert re.search(r"until +.*, then reject", home.ok(f"runwright inbox get {timed}"))
+    assert f"{timed}: withdrawn" in home.ok(f"runwright inbox withdraw {timed}")
+    assert re.search(r"ended +withdrawn", home.ok(f"runwright inbox get {timed}"))
+    wrong = home.run("runwright inbox ask 'Deploy?' --default reject")
+    assert (wrong.returncode, "default" in wrong.stderr) == (2, True), wrong.stderr
+
+
 def test_a_job_is_shared_by_links_that_are_listed_and_revoked(home: Home, sdk: Runwright) -> None:
     sdk.workers.create("shared", "python", source_code=HELLO)
     job = sdk.jobs.run("shared", {"n": 7}, wait=60).id

@@ -92,6 +92,28 @@ def test_what_an_agent_flags_is_decided_by_the_keyboard(page: Page, tenant: Api)
     expect(page.locator("[data-row]").first.get_by_role("cell").nth(4)).to_have_text("1")
 
 
+def test_what_a_program_asks_is_answered_by_several_and_withdrawn(page: Page, tenant: Api) -> None:
+    page.goto("/inbox")
+    expect(page.locator("[data-live=live]")).to_be_attached()
+    several = {"quorum": 2, "timeout_seconds": 3600, "default": "reject"}
+    asked = data_of(tenant.post("/inbox", {"question": HOSTILE, "subject": "order 12"} | several), 201)
+    question = page.get_by_role("article", name="Question")
+    expect(question).to_contain_text(HOSTILE)
+    expect(question).to_contain_text("2 of whom must agree")
+    page.keyboard.press("a")
+    expect(page.get_by_text("Approve: more people must agree")).to_be_visible()
+    headers = tenant.headers | {"x-user-id": "ada"}
+    path = f"/v1/ava/inbox/{asked['id']}/answer"
+    assert tenant.http.post(path, json={"answer": "approve"}, headers=headers).status_code == 200
+    page.get_by_role("tab", name="Answered").click()
+    expect(question).to_contain_text("Approved by ada")
+    data_of(tenant.post("/inbox", {"question": "Too late?"}), 201)
+    page.get_by_role("tab", name="Waiting").click()
+    question.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_text("Nothing waits for you")).to_be_visible()
+    assert page.locator("main img").count() == 0
+
+
 def test_events_come_live_and_are_published_as_they_are_typed(page: Page, tenant: Api) -> None:
     page.goto("/events?type=custom.*")
     expect(page.locator("[data-live=live]")).to_be_attached()
