@@ -128,3 +128,14 @@ async def update_row(
     changes = parameters | {name: sql.format_map(parameters) for name, sql in computed.items()}
     assignments = ", ".join(f"{name} = {value}" for name, value in changes.items() if name != "id")
     await db.execute(f"UPDATE {table} SET {assignments} WHERE id = {parameters['id']}", *row.values())
+
+
+_LONGEST_MS: Final = 2**31 - 1
+
+
+def duration_ms(started_at: str, ended_at: str) -> str:
+    """Return SQL for the time between two in milliseconds, within its column whatever the clock did."""
+    milliseconds = f"round(extract(epoch FROM {ended_at} - {started_at}) * 1000)"
+    # of nulls, greatest() would make a zero
+    bounded = f"least(greatest({milliseconds}, 0), {_LONGEST_MS})::integer"
+    return f"CASE WHEN {started_at} IS NOT NULL THEN {bounded} END"

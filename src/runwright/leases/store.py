@@ -12,7 +12,7 @@ import msgspec
 
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import Database
-from runwright.db.rows import struct_from_row
+from runwright.db.rows import duration_ms, struct_from_row
 from runwright.jobs.model import AttemptEnd, JobError
 from runwright.jobs.store.finish import CANCELLED_ERROR, RECORD_ENDED
 
@@ -170,8 +170,7 @@ ended AS (
               q.started_at, q.cancel_requested_at, NULL::json AS output,
               CASE WHEN q.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END AS status,
               greatest($1, q.started_at) AS ended_at,
-              round(extract(epoch FROM greatest($1, q.started_at) - q.started_at) * 1000)::integer
-                  AS duration_ms,
+              {duration_ms("q.started_at", "$1::timestamptz")} AS duration_ms,
               CASE WHEN q.cancel_requested_at IS NULL THEN $3::json ELSE $4::json END AS error
 ), {RECORD_ENDED}
 SELECT job_id, 'queued' AS status FROM requeued UNION ALL SELECT job_id, status FROM ended

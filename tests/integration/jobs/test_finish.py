@@ -1,5 +1,10 @@
 """How attempts end."""
 
+from datetime import timedelta
+
+import msgspec
+import pytest
+
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.jobs.store.finish import append_logs
 from tests.integration.jobs.world import EXECUTOR, World
@@ -189,4 +194,18 @@ async def test_the_end_of_an_attempt_counts_until_its_job_is_begun_again(world: 
     assert set(begun) == {job.id for job in jobs} - {first.job_id}
     assert await world.finish(world.end_of(again)) == [None]
     assert await world.finish(world.end_of(begun[again.job_id]), executor_id="exe_b") == [JobStatus.COMPLETED]
+    await world.assert_whole()
+
+
+@pytest.mark.parametrize(("days", "kept"), [(-400, 0), (20_000, 2**31 - 1), (0, 0), (None, None)])
+async def test_a_result_is_stored_though_the_clock_was_set_while_the_job_ran(
+    world: World, days: int | None, kept: int | None
+) -> None:
+    await world.executor()
+    await world.job(await world.worker())
+    (job,) = await world.claim()
+    end = world.end_of(job)
+    began = None if days is None else end.ended_at - timedelta(days=days)
+    assert await world.finish(msgspec.structs.replace(end, started_at=began)) == [JobStatus.COMPLETED]
+    assert await world.db.fetchval("SELECT duration_ms FROM job_results") == kept
     await world.assert_whole()

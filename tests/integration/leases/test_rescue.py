@@ -128,3 +128,13 @@ async def test_an_executor_reads_the_cancels_of_its_running_jobs(world: World) -
     assert await cancel_requests(world.db, executor_id=EXECUTOR) == [(jobs[0].id, claimed[0].fence)]
     await world.finish(world.end_of(claimed[0]))
     assert await cancel_requests(world.db, executor_id=EXECUTOR) == []
+
+
+async def test_an_attempt_that_began_by_a_clock_of_long_ago_is_rescued(world: World) -> None:
+    await world.executor()
+    job = await world.job(await world.worker(max_retries=0))
+    await world.claim()
+    await world.db.execute("UPDATE job_queue SET started_at = '1970-01-01Z'")
+    assert await world.lose() == [(job.id, "failed")]
+    assert await world.db.fetchval("SELECT duration_ms FROM job_results") == 2**31 - 1
+    await world.assert_whole()

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from runwright.core.job_state import ErrorCode
+from runwright.runtimes.handler_calls import HandlerCall, answer
 from runwright.runtimes.model import OutcomeStatus
 from runwright.runtimes.protocol import ERROR_STACK_BYTES, LINE_BYTES
 from tests.integration.conftest import JobRecord, MakeStage, Stage
@@ -321,3 +322,77 @@ async def test_large_secrets_arrive_whole(stage: Stage) -> None:
 async def test_an_assignment_does_not_show_its_secrets(stage: Stage) -> None:
     played = await stage.run("def handler(input, env):\n    pass\n", secrets=SECRETS)
     assert PLAIN not in repr(played.assignment)
+
+
+CUTS: Final = {
+    "progress of python": (
+        "python",
+        "from runwright import job\ndef handler(input, env):\n    job.progress(0.5, 'x' * 190 + env['OTHER'])\n",
+    ),
+    "progress of node": (
+        "nodejs",
+        "module.exports = async ({env, job}) => { job.progress(0.5, '😀'.repeat(95) + env.OTHER) }\n",
+    ),
+    "a record of several lines": (
+        "python",
+        f"""
+from runwright import log
+def handler(input, env):
+    log.info(('x' * 1023 + '\\n') * 15 + 'x' * {LINE_BYTES - 15 * 1024 - 10} + env['OTHER'])
+""",
+    ),
+    "the name of a field in python": (
+        "python",
+        "from runwright import log\ndef handler(input, env):\n    log.info('m', **{'x' * 90 + env['OTHER']: 1})\n",
+    ),
+    "the name of a field in node": (
+        "nodejs",
+        "module.exports = async ({env, log}) => { log.info('m', {['x'.repeat(90) + env.OTHER]: 1}) }\n",
+    ),
+    "the cause of an error": (
+        "nodejs",
+        "module.exports = async ({env}) => { throw new Error('m', {cause: 'x'.repeat(490) + env.OTHER}) }\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("runtime", "source"), CUTS.values(), ids=CUTS)
+async def test_what_a_harness_cuts_leaves_no_beginning_of_a_secret(
+    stage: Stage, runtime: str, source: str
+) -> None:
+    played = await stage.run(source, runtime=runtime, secrets={"OTHER": PLAIN})
+    told = json.dumps([*played.records, [one.message for one in played.progress]]) + everything(played)
+    assert PLAIN[:3] not in told
+
+
+WRITES: Final = ("os.write(1, text.encode())", "print(text, end='', flush=True)")
+UNFINISHED: Final = {
+    "a progress bar": ("go SECRET", "TOKEN\rnext\rmore\r"),
+    "a line over the limit": ("go", "y" * (LINE_BYTES - 14) + "SECRETTOKEN"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize(("shown", "later"), UNFINISHED.values(), ids=UNFINISHED)
+async def test_a_line_that_is_shown_before_its_end_shows_no_part_of_a_secret(
+    stage: Stage, shown: str, later: str, write: str
+) -> None:
+    def serve(_: HandlerCall) -> bytes:
+        return answer(json.dumps(any(line.msg.startswith("go") for line in played.lines)).encode())
+
+    stage.serve = serve
+    code = (
+        "import os\nfrom runwright import job\ndef handler(input, env):\n"
+        "    first, second = env['OTHER'][:12], env['OTHER'][12:]\n"
+        f"    text = {shown!r}.replace('SECRET', first)\n    {write}\n"
+        "    while not job.get('shown'): pass\n"
+        f"    text = {later!r}.replace('SECRET', first).replace('TOKEN', second)\n    {write}\n"
+        "    text = 'end\\n'\n"
+        f"    {write}\n"
+    )
+    played = stage.assign(code, secrets={"OTHER": PLAIN})
+    await stage.finish(played)
+    told = everything(played)
+    assert "go" in told
+    assert PLAIN[:5] not in told
+    assert PLAIN[-5:] not in told

@@ -1,6 +1,7 @@
 """What a job writes at once is stored in order, within its limits, and in short steps of the event loop."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, 
 from runwright.runtimes.pool.job_log import LINES_AT_ONCE
 from runwright.runtimes.pool.running_job import RunningJob
 from runwright.runtimes.pool.text_threads import TextThreads
+from runwright.runtimes.pool.unfinished_lines import Pace, settled
 from runwright.runtimes.protocol import LOG_LINES
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -102,3 +104,42 @@ async def test_a_record_with_a_message_of_many_lines_keeps_the_first_ones(thread
     assert await written.most_in_a_turn() <= LINES_AT_ONCE + 10
     assert written.texts[:LINES_AT_ONCE] == [str(n) for n in range(LINES_AT_ONCE)]
     assert f"dropped {2 * LINES_AT_ONCE} lines" in written.texts
+
+
+async def test_however_many_frames_of_lines_come_in_a_turn_few_are_stored_in_it(threads: TextThreads) -> None:
+    written = Written(threads, {})
+    record = msgspec.json.encode(["\n" * (LINES_AT_ONCE - 1), {}])
+    for _ in range(20):
+        written.job.write(NOW, "info", b"\n" * (LINES_AT_ONCE - 1))
+        assert written.job.write_record(NOW, "info", record) is None
+    assert len(written.lines) <= 2 * LINES_AT_ONCE
+    assert await written.most_in_a_turn() <= 2 * LINES_AT_ONCE + 10
+    assert written.texts.count("") == LOG_LINES
+    assert f"dropped {40 * LINES_AT_ONCE - LOG_LINES} lines" in written.texts
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["unfinished", "whole"])
+async def test_a_progress_bar_of_many_states_is_handled_in_milliseconds(
+    threads: TextThreads, end: bytes
+) -> None:
+    written = Written(threads, {})
+    began = time.thread_time()
+    for _ in range(10):
+        written.job.take_text(NOW, 0, "info", b"  a\r" * 16_000 + end)
+    assert time.thread_time() - began < 0.02
+    await written.most_in_a_turn()
+    assert set(written.texts[:-1]) == {"  a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (b"1\r2\r3\r4\r5\r6\r7", ["1", "2", "3", "4", "7"]),
+        (b"\r\r  \r 1 \r\r 2 \r \r", [" 1 ", " 2 "]),
+        (b" \r\r ", [""]),
+        (b"1\r", ["1"]),
+        (b"1", ["1"]),
+    ],
+)
+def test_of_the_states_of_a_line_the_first_few_and_the_last_are_kept(text: bytes, kept: list[str]) -> None:
+    assert [state.decode() for state in settled(text, Pace())] == kept

@@ -46,4 +46,4 @@ async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
 
 
 def _milliseconds(start: datetime | None, end: datetime) -> int | None:
-    return None if start is None else round((end - start).total_seconds() * 1000)
+    return None if start is None else max(0, round((end - start).total_seconds() * 1000))

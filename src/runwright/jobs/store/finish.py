@@ -13,7 +13,7 @@ import msgspec
 
 from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
 from runwright.db.pool import Database
-from runwright.db.rows import Recordset
+from runwright.db.rows import Recordset, duration_ms
 from runwright.events.event_sql import append_sql, append_watched_sql
 from runwright.jobs.model import AttemptEnd, JobError, LogChunk
 
@@ -78,7 +78,7 @@ ended AS (
     DELETE FROM job_queue q USING item i{rows}
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, {attempt} AS attempt, $1 AS executor_id,
               q.worker_version, q.cancel_requested_at, i.started_at, i.ended_at,
-              round(extract(epoch FROM i.ended_at - i.started_at) * 1000)::integer AS duration_ms,
+              {duration_ms("i.started_at", "i.ended_at")} AS duration_ms,
               CASE WHEN q.cancel_requested_at IS NULL THEN i.status ELSE 'cancelled' END AS status,
               CASE WHEN q.cancel_requested_at IS NULL AND i.status = 'completed' THEN i.output END AS output,
               CASE WHEN q.cancel_requested_at IS NULL AND i.status <> 'cancelled' THEN i.error

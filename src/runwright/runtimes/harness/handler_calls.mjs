@@ -17,6 +17,7 @@ const DEPTH = 60
 const PROGRESS_BURST = 50
 const PROGRESS_PER_SECOND = 10
 const PROGRESS_CHARS = 200
+const NAME_CHARS = 100
 
 // Taken now, because user code may replace them.
 const { parse, stringify } = JSON
@@ -58,12 +59,17 @@ function fieldJson (value) {
   return text.split(/[[{]/).length <= DEPTH ? text : '"(nested deeply)"'
 }
 
+// The name of a field; of one that is too long a note, as its beginning may be that of a secret.
+function fieldName (name) {
+  return name.length > NAME_CHARS ? `(${name.length} characters)` : name.replace(CONTROLS, ' ')
+}
+
 function fieldsJson (fields) {
   const parts = []
   const entries = Object.entries(fields ?? {})
   let size = 0
   for (const [name, value] of entries) {
-    const part = `${toJson(name.slice(0, 100).replace(CONTROLS, ' '))}:${fieldJson(value)}`
+    const part = `${toJson(fieldName(name))}:${fieldJson(value)}`
     size += 3 * part.length
     if (parts.length >= FIELDS || size > 3 * FIELDS_BYTES) {
       parts.push(`"dropped_fields":${entries.length - parts.length}`)

@@ -193,7 +193,7 @@ function withoutFrames (stack, internalFrame) {
 function because (error, isError, level) {
   if (level >= LEVELS_OF_ERRORS) return ''
   const brief = (one) => {
-    if (!isError(one)) return String(one).slice(0, 500)
+    if (!isError(one)) return String(one) // whole: where it were cut a secret could begin
     const name = String(one.name)
     const text = String(one.message || one.code || '')
     return `${text ? `${name}: ${text}` : name}${because(one, isError, level + 1)}`

@@ -21,6 +21,7 @@ REQUEST_BYTES = 64 * 1024
 FIELD_BYTES = 2 * 1024
 FIELDS_BYTES = 8 * 1024
 FIELDS = 32
+NAME_CHARS = 100
 DEPTH = 60
 PROGRESS_BURST = 50
 PROGRESS_PER_SECOND = 10
@@ -150,13 +151,19 @@ def fields_json(fields: dict[str, Any]) -> bytes:
     parts: list[bytes] = []
     size = 0
     for name, value in fields.items():
-        part = to_json(_CONTROLS.sub(" ", str(name))[:100]) + b":" + field_json(value)
+        part = to_json(field_name(name)) + b":" + field_json(value)
         if len(parts) >= FIELDS or size + len(part) > FIELDS_BYTES:
             parts.append(b'"dropped_fields":%d' % (len(fields) - len(parts)))
             break
         parts.append(part)
         size += len(part) + 1
     return b"{" + b",".join(parts) + b"}"
+
+
+def field_name(name: Any) -> str:
+    """Return the name of a field; of one that is too long a note, as it may begin like a secret."""
+    text = _CONTROLS.sub(" ", str(name))
+    return text if len(text) <= NAME_CHARS else f"({len(text)} characters)"
 
 
 def field_json(value: Any) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 
 from runwright.runtimes import protocol
 from runwright.runtimes.handler_calls import (
+    MESSAGE_CHARS,
     PROGRESS_BURST,
     PROGRESS_PER_SECOND,
     CallReceiver,
@@ -29,7 +30,7 @@ from runwright.runtimes.handler_calls import (
 from runwright.runtimes.model import Assignment
 from runwright.runtimes.pool.text_threads import TextQueue
 from runwright.secrets.escape_decoding import Rest
-from runwright.secrets.masking import Masker
+from runwright.secrets.masking import Masker, Truncation
 
 
 class HandlerCalls:
@@ -68,7 +69,7 @@ class HandlerCalls:
             return progress
         data = message.replace("\0", "\ufffd").encode("utf-8", "replace")
         if self._masker is not None:
-            data = self._masker.mask(data, rest=rest)
+            data = self._masker.mask(data, _truncation_of(message), rest=rest)
         return ReportedProgress(progress.fraction, data.decode("utf-8", "replace"))
 
     def take_request(self, payload: bytes, send: Callable[[bytes], None]) -> str | None:
@@ -118,3 +119,9 @@ class HandlerCalls:
             reply(refusal("secret", call))
         else:
             self._receiver.on_call(self._assignment, call, reply)
+
+
+def _truncation_of(message: str) -> Truncation | None:
+    """Return how a message may have been truncated, in characters or in units of UTF-16."""
+    units = len(message.encode("utf-16-le", "replace")) // 2
+    return Truncation.AT_LIMIT if units >= MESSAGE_CHARS else None

@@ -87,7 +87,7 @@ class JobLogLines:
         `before` is what was written already of the first line: a secret may begin there.
         """
         lines = data.count(b"\n") + 1
-        if self._lines is None and lines <= LINES_AT_ONCE and self._texts.is_empty:
+        if self._lines is None and self._texts.takes_lines_now(lines):
             self._store(at, level, data)
         elif self.dropped or self.log_is_full():
             # Lines after a dropped line are dropped too, so that no more is searched than is stored.
@@ -160,20 +160,24 @@ class JobLogLines:
         if isinstance(record, str):
             return record
         store = partial(self._store_record, at, level)
-        if self._masker is None and self._texts.is_empty:
+        lines = record[0].count(b"\n") + 1
+        if self._masker is None and self._texts.takes_lines_now(lines):
             store(record)
         elif self.dropped or self.log_is_full():
-            self.dropped += 1
+            self.dropped += lines
         else:
             work = partial(self._mask_record, level, *record)
-            self._queue(len(content), 1, work, store, (MASK, b"{}"))
+            self._queue(len(content), lines, work, store, (MASK, b"{}"))
         return None
 
     def _mask_record(self, level: str, message: bytes, fields: bytes, rest: Rest) -> tuple[bytes, bytes]:
         if self._masker is None or self._lines is None:
             return message, fields
         masked = self._masker.mask_json(fields, rest=rest)
-        return self._lines.mask(level, message, rest=rest), masked if masked.startswith(b"{") else b"{}"
+        # The harness truncates the whole message at the limit of a line, not each of its lines.
+        truncation = Truncation.AT_LIMIT if len(message) > protocol.LINE_BYTES else None
+        text = self._lines.mask(level, message, truncation, rest)
+        return text, masked if masked.startswith(b"{") else b"{}"
 
     def _store_record(self, at: datetime, level: str, record: tuple[bytes, bytes]) -> None:
         """Store a line with fields; further lines of its message follow without, but not without end."""

@@ -37,18 +37,21 @@ class LineMasker:
 
         `before` is what precedes the first line, and was masked and written already.
         """
-        if len(data) > protocol.LINE_BYTES:
-            data = b"\n".join(self._mask_long_line(line, rest) for line in data.split(b"\n"))
+        if len(before) + len(data) > protocol.LINE_BYTES:
+            first, *others = data.split(b"\n")
+            masked = [self._mask_long_line(line, rest) for line in others]
+            data = b"\n".join([self._mask_long_line(first, rest, before), *masked])
         before = self._before.pop(level, b"") + before
         encoded = _ENCODED_LINE.search(data, max(0, len(data) - _LAST_LINE_BYTES)) is not None
         if encoded:
             self._before[level] = (before + data)[-_KEPT_BYTES:] + b"\n"
         return self._masker.mask(data, truncation, before=before, continues=encoded, rest=rest)
 
-    def _mask_long_line(self, line: bytes, rest: Rest) -> bytes:
-        if len(line) <= protocol.LINE_BYTES:
+    def _mask_long_line(self, line: bytes, rest: Rest, before: bytes = b"") -> bytes:
+        room = max(0, protocol.LINE_BYTES - len(before))
+        if len(line) <= room:
             return line
         # Beyond the limit a line may have gaps, in which no secret can be found.
         mark = TRUNCATED.encode()
-        masked = self._masker.mask(line[: protocol.LINE_BYTES], Truncation.AT_LIMIT, rest=rest)
+        masked = self._masker.mask(line[:room], Truncation.AT_LIMIT, before=before, rest=rest)
         return masked[: protocol.LINE_BYTES - len(mark)] + mark

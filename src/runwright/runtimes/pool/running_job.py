@@ -137,7 +137,8 @@ class RunningJob(JobLogLines):
 
     def milliseconds(self, at: datetime) -> int:
         """Return how long user code has run."""
-        return 0 if self.started_at is None else round((at - self.started_at).total_seconds() * 1000)
+        started_at = self.started_at or at
+        return max(0, round((at - started_at).total_seconds() * 1000))
 
     def finish(self, outcome: AttemptOutcome, on_outcome: OnOutcome) -> None:
         """Mask what the outcome holds, write the last log lines, then report the outcome."""

@@ -20,6 +20,8 @@ T = TypeVar("T")
 _SMALL_BYTES: Final = 1024
 _TURN_BYTES: Final = 4096
 """How much text is worked on in one turn of the event loop."""
+_TURN_LINES: Final = 1_000
+"""How many lines are stored in one turn, of texts with more than one."""
 
 _LARGE_BYTES: Final = 2 * CHUNK_BYTES
 _REST_SECONDS: Final = 0.0002
@@ -79,7 +81,7 @@ class TextThreads:
 
     def __init__(self) -> None:
         self._threads: tuple[_TextThread, _TextThread] | None = None
-        self._turn_bytes = 0
+        self._turn_bytes = self._turn_lines = 0
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,6 +99,15 @@ class TextThreads:
         if not self._turn_bytes:
             asyncio.get_running_loop().call_soon(self._next_turn)
         self._turn_bytes += size
+        return True
+
+    def lines_fit_now(self, lines: int) -> bool:
+        """Return whether so many lines may be stored in this turn of the loop, and count them."""
+        if self._turn_lines + lines > _TURN_LINES:
+            return False
+        if not self._turn_lines:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._turn_lines += lines
         return True
 
     def thread_for(self, size: int) -> _TextThread:
@@ -130,7 +141,7 @@ class TextThreads:
         self._threads = None
 
     def _next_turn(self) -> None:
-        self._turn_bytes = 0
+        self._turn_bytes = self._turn_lines = 0
 
 
 class TextQueue:
@@ -145,6 +156,10 @@ class TextQueue:
     def is_empty(self) -> bool:
         """Whether nothing is waiting or being worked on."""
         return not self._steps
+
+    def takes_lines_now(self, lines: int) -> bool:
+        """Return whether so many lines may be stored at once; several take from what a turn may store."""
+        return not self._steps and (lines == 1 or self._threads.lines_fit_now(lines))
 
     def add(self, size: int, work: Callable[[Rest], T], then: Callable[[T], None], *, otherwise: T) -> None:
         """Call `then` in the loop with the result of `work`, or with `otherwise` if that fails.

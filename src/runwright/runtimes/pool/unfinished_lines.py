@@ -39,6 +39,8 @@ class _Line(msgspec.Struct):
     """How many bytes of it are written already."""
     state: bytes = b""
     """The last state of a progress bar that was not written."""
+    before: bytes = b""
+    """What of that state was written already."""
 
     @property
     def waits(self) -> bool:
@@ -84,7 +86,7 @@ class UnfinishedLines:
             self._end(line, head)
         cut = tail.rfind(b"\r", 0, max(0, len(tail) - 1))
         if cut >= 0:
-            self._take_states(line, tail[:cut].split(b"\r"))
+            self._take_states(line, tail[:cut])
         line.text = tail[cut + 1 : cut + 2 + LINE_BYTES]
         if line.waits and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SHOW_SECONDS, self._show)
@@ -94,24 +96,27 @@ class UnfinishedLines:
         first, more, rest = text.partition(b"\n")
         before, first = first[: line.shown], first[line.shown :]
         if not first.strip() and line.state:
-            first, before = line.state, b""
+            first, before = line.state, line.before
         if first.strip(b"\r") or not line.shown:
             self._write(line.at, line.level, first, before=before)
         if more:
             self._write(line.at, line.level, rest, before=b"")
         line.text, line.shown, line.state = b"", 0, b""
 
-    def _take_states(self, line: _Line, states: list[bytes]) -> None:
-        states[0] = states[0][line.shown :]
-        line.shown = 0
-        for state in states:
-            if state.strip():
-                line.state = state
-                if self._pace.take():
-                    self._write_state(line)
+    def _take_states(self, line: _Line, text: bytes) -> None:
+        shown, line.shown = line.shown, 0
+        spans, last = _states(text[shown:], self._pace)
+        if last is None:
+            return
+        for start, end in dict.fromkeys([*spans, last]):
+            # The part of a line that was written already is the beginning of what is its first state now.
+            begins = b"\r" not in text[shown : shown + start]
+            line.state, line.before = text[shown + start : shown + end], text[:shown] if begins else b""
+            if (start, end) in spans:
+                self._write_state(line)
 
     def _write_state(self, line: _Line) -> None:
-        self._write(line.at, line.level, line.state, before=b"")
+        self._write(line.at, line.level, line.state, before=line.before)
         line.state = b""
 
     def _show(self) -> None:
@@ -144,7 +149,38 @@ class UnfinishedLines:
 
 def settled(line: bytes, pace: Pace) -> list[bytes]:
     """Return what to keep of a whole line that has carriage returns: a few of its states, and the last."""
-    states = [state for state in line.split(b"\r") if state.strip()]
-    if len(states) <= 1:
-        return states or [b""]
-    return [*(state for state in states[:-1] if pace.take()), states[-1]]
+    last = _last_state(line)
+    if last is None:
+        return [b""]
+    spans, _ = _states(line[: last[0]], pace)
+    return [line[start:end] for start, end in (*spans, last)]
+
+
+def _states(text: bytes, pace: Pace) -> tuple[list[tuple[int, int]], tuple[int, int] | None]:
+    """Return where the first states are, as many as the pace allows, and where the last one is.
+
+    The others are not looked at: a text may have some ten thousand.
+    """
+    spans: list[tuple[int, int]] = []
+    last = _last_state(text)
+    end = 0
+    while last is not None and end < last[1] and pace.take():
+        start, end = _first_state(text, end)
+        spans.append((start, end))
+    return spans, last
+
+
+def _first_state(text: bytes, at: int) -> tuple[int, int]:
+    """Return where the first state with something in it is; there is one after `at`."""
+    filled = len(text) - len(text[at:].lstrip())
+    end = text.find(b"\r", filled)
+    return text.rfind(b"\r", at, filled) + 1 or at, len(text) if end < 0 else end
+
+
+def _last_state(text: bytes) -> tuple[int, int] | None:
+    """Return where the last state with something in it is."""
+    filled = len(text.rstrip())
+    if not filled:
+        return None
+    end = text.find(b"\r", filled)
+    return text.rfind(b"\r", 0, filled) + 1, len(text) if end < 0 else end
