@@ -20,6 +20,7 @@ BROKEN: dict[str, tuple[str, Files, str]] = {
     "shell, syntax": ("shell", {"main.sh": "if true; then"}, "syntax error"),
     "wasm, no module": ("wasm", {"main.wasm": "(module"}, "cannot be imported"),
 }
+FAILED = {"filter[newest_version]": "failed"}
 
 
 def deploy(api: Api, worker: Json, files: Files, **query: str) -> Json:
@@ -55,10 +56,13 @@ def test_the_version_before_keeps_serving_and_the_check_can_be_left_out(api: Api
     log = data_of(api.get(f"/workers/{worker['id']}/versions/{good['version']}/log"))["log"]
     assert "imported" in log
     assert deploy(api, worker, {"main.py": "def handler(:\n"})["status"] == "failed"
+    assert [one["id"] for one in api.get("/workers", **FAILED).json()["data"]] == [worker["id"]]
     job = api.run_job(worker["id"])
     assert (job["error"], job["output"]) == (None, {"version": 1})
+    assert api.get("/workers", **{"filter[newest_version]": "ready"}).json()["data"] != []
     unchecked = deploy(api, worker, {"main.py": "def handler(:\n    # unchecked\n"}, check="false")
     assert (unchecked["status"], unchecked["active"]) == ("ready", True)
+    assert api.get("/workers", **FAILED).json()["data"] == []
     assert numbers(api, worker) == [3, 2, 1]
 
 

@@ -310,6 +310,7 @@ def test_a_list_has_the_source_of_workers_unless_it_is_left_out(api: Api) -> Non
         ("filter[status]", ""),
         ("filter[status]", "null"),
         ("filter[runtime]", "ruby"),
+        ("filter[newest_version]", "broken"),
         ("filter[name]", "x"),
         ("filter", "x"),
         ("status", "active"),

@@ -23,6 +23,16 @@ from runwright.demo.history import SampleWorker
 _FLAKY, _SYNC, _PRICES, _LOGS = "Charge order", "Sync inventory", "Convert prices", "Pack logs"
 _IBANS, _REFUNDS, _ASSISTANT = "IBAN check", "Refund reviewer", "Shop assistant"
 _ORDERS: Final = tuple({"order": f"ord_{1000 + number}", "amount": 19 + number * 7} for number in range(12))
+_ORDER_SCHEMA: Final = {
+    "type": "object",
+    "required": ["order", "amount"],
+    "properties": {
+        "order": {"type": "string", "title": "Order", "examples": ["ord_1042"]},
+        "amount": {"type": "number", "title": "Amount", "description": "In euros", "minimum": 1},
+        "currency": {"title": "Currency", "enum": ["EUR", "CHF", "GBP"], "default": "EUR"},
+        "express": {"type": "boolean", "title": "Express delivery"},
+    },
+}
 
 
 class DemoWorker(msgspec.Struct, frozen=True):
@@ -47,7 +57,14 @@ WORKERS: Final = (
         "review_refund.py", _REFUNDS, "python", "Decides about refunds", options={"config": {"LIMIT": "200"}}
     ),
     DemoWorker("answer_prompt.py", _ASSISTANT, "python", "Answers the prompts of automations"),
-    DemoWorker("charge_order.py", _FLAKY, "python", "Charges cards; some are declined", _ORDERS),
+    DemoWorker(
+        "charge_order.py",
+        _FLAKY,
+        "python",
+        "Charges cards; some are declined",
+        _ORDERS,
+        {"input_schema": _ORDER_SCHEMA},
+    ),
 )
 _SCHEDULES: Final[Sequence[tuple[str, str, str, str, dict[str, Any]]]] = (
     (

@@ -77,6 +77,8 @@ class JobAttempt(msgspec.Struct, frozen=True, kw_only=True):
     status: JobStatus
     worker_version: int
     executor_id: str | None
+    claimed_at: datetime | None
+    """When the executor took it, before its sandbox was ready; None where that was not recorded."""
     started_at: datetime | None
     completed_at: datetime | None
     duration_ms: int | None

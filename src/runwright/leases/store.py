@@ -157,8 +157,9 @@ requeued AS (
 -- the attempts that were lost
 attempt AS (
     INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
-                              started_at, ended_at, error)
-    SELECT job_id, attempt, fence, executor_id, worker_version, started_at, greatest($1, started_at), $3::json
+                              claimed_at, started_at, ended_at, error)
+    SELECT job_id, attempt, fence, executor_id, worker_version, started_at, started_at,
+           greatest($1, started_at), $3::json
     FROM requeued
 ),
 -- without attempts left, or to be cancelled: over
@@ -167,7 +168,7 @@ ended AS (
     WHERE q.tenant_id = lost.tenant_id AND q.job_id = lost.job_id
       AND (q.retries_left = 0 OR q.cancel_requested_at IS NOT NULL)
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, q.attempt, q.executor_id, q.worker_version,
-              q.started_at, q.cancel_requested_at, NULL::json AS output,
+              q.started_at AS claimed_at, q.started_at, q.cancel_requested_at, NULL::json AS output,
               CASE WHEN q.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END AS status,
               greatest($1, q.started_at) AS ended_at,
               {duration_ms("q.started_at", "$1::timestamptz")} AS duration_ms,

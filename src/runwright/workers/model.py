@@ -178,4 +178,5 @@ class WorkerFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     status: WorkerStatus | None = None
     runtime: RuntimeName | None = None
+    newest_version: VersionStatus | None = None
     name_contains: str | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from asyncpg import Record
@@ -119,6 +119,13 @@ async def find_by_name(db: Database, *, tenant_id: str, name: str, limit: int) -
     return [row["id"] for row in rows if row["in_use"]] or [row["id"] for row in rows]
 
 
+_NEWEST_IS: Final = """
+EXISTS (
+    SELECT FROM worker_versions v WHERE v.worker_id = w.id AND v.status = {}
+      AND v.version = (SELECT max(n.version) FROM worker_versions n WHERE n.worker_id = w.id)
+)"""
+
+
 async def list_workers(
     db: Database, *, tenant_id: str, which: WorkerFilter, page: PageRequest, payloads: bool
 ) -> Listing[Worker]:
@@ -126,6 +133,7 @@ async def list_workers(
     where = Conditions("w.tenant_id = $1", tenant_id)
     where.add("w.status = {}", which.status)
     where.add("w.runtime = {}", which.runtime)
+    where.add(_NEWEST_IS, which.newest_version)
     where.add("strpos(lower(w.name), lower({})) > 0", which.name_contains)
     return (await fetch_page(db, _LISTED if payloads else _SUMMARIES, where, page)).map(_worker)
 

@@ -104,3 +104,26 @@ def test_a_job_of_another_tenant_is_not_there(page: Page, tenant: Api) -> None:
     page.goto(f"/jobs/{job['id']}")
     expect(page.get_by_role("alert")).to_contain_text("There is no job")
     expect(page.get_by_role("alert")).to_contain_text("request req_")
+
+
+def test_the_timeline_parts_the_boot_from_queue_and_run_and_is_looked_at_closely(
+    page: Page, tenant: Api
+) -> None:
+    worker = tenant.make_worker(source_code="import time\ndef handler(i, e):\n    time.sleep(3)\n")
+    job = tenant.run_job(worker["id"])
+    [attempt] = data_of(tenant.get(f"/jobs/{job['id']}/attempts"))
+    assert job["created_at"] <= attempt["claimed_at"] <= attempt["started_at"]
+    page.goto(f"/jobs/{job['id']}")
+    timeline = page.get_by_role("region", name="Timeline")
+    expect(timeline.get_by_role("img")).to_have_attribute("aria-label", re.compile("Starting .*, Running 3"))
+    shown = timeline.get_by_role("slider", name="Shown part of the timeline")
+    run = timeline.get_by_role("img").locator(".run")
+    whole = run.bounding_box()
+    shown.press("+")
+    expect(shown).to_have_attribute("aria-valuetext", re.compile(r"^7\d\d ms to 2\.\d+ s of 3"))
+    closer = run.bounding_box()
+    assert whole is not None
+    assert closer is not None
+    assert closer["width"] > whole["width"]
+    timeline.get_by_role("button", name="Show all").click()
+    assert run.bounding_box() == whole

@@ -3,6 +3,7 @@
 import re
 
 from playwright.sync_api import BrowserContext, FilePayload, Page, expect
+from tests.contract.bundles import send, zip_of
 from tests.contract.client import Api, data_of
 from tests.e2e.web.conftest import sign_in
 
@@ -141,3 +142,59 @@ def test_a_viewer_looks_and_changes_nothing(context: BrowserContext, tenant: Api
         expect(page.get_by_role("tabpanel")).to_be_visible()
         for name in ("Run", "Pause", "Save", "Save as new version", "Roll back"):
             expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
+
+
+ORDER_SCHEMA = {
+    "type": "object",
+    "required": ["order", "cents"],
+    "properties": {
+        "order": {"type": "string", "title": "Order", "maxLength": 5},
+        "cents": {"type": "integer", "title": "Cents"},
+        "currency": {"enum": ["EUR", "CHF"], "default": "EUR", "title": "Currency"},
+        HOSTILE: {"type": "boolean"},
+    },
+}
+
+
+def test_a_worker_is_run_by_a_form_of_its_input_schema(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker(input_schema=ORDER_SCHEMA)
+    page.goto(f"/workers/{worker['id']}")
+    page.get_by_role("button", name="Run", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Run Echo")
+    dialog.get_by_label("Order").fill("too long")
+    dialog.get_by_label("Cents").fill("9007199254740993")
+    dialog.get_by_role("button", name="Run").click()
+    expect(dialog.get_by_label("Order")).to_have_attribute("aria-invalid", "true")
+    dialog.get_by_label("Order").fill("ord_1")
+    dialog.get_by_role("tab", name="JSON").click()
+    written = dialog.get_by_label("Input")
+    expect(written).to_have_value(re.compile(r'"cents": 9007199254740993,\s+"currency": "EUR"'))
+    written.fill('{"order": "ord_2", "cents": 9007199254740993, "other": [1]}')
+    dialog.get_by_role("tab", name="Form").click()
+    expect(dialog.get_by_label("Order")).to_have_value("ord_2")
+    dialog.get_by_label("Currency").select_option("CHF")
+    dialog.get_by_role("button", name="Run").click()
+    expect(page.locator(".lead")).to_contain_text("Completed")
+    [job] = tenant.get("/jobs").json()["data"]
+    assert job["input"] == {"order": "ord_2", "cents": 9007199254740993, "currency": "CHF", "other": [1]}
+    page.get_by_role("button", name="Run again").click()
+    again = page.get_by_role("dialog", name="Run again")
+    again.get_by_label("Order").fill("ord_3")
+    again.get_by_role("button", name="Run").click()
+    expect(again).to_be_hidden()
+    assert tenant.get("/jobs").json()["data"][0]["input"] == job["input"] | {"order": "ord_3"}
+    assert page.locator("main img").count() == 0
+
+
+def test_code_that_does_not_build_needs_a_person(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker(name="Invoices")
+    broken = send(tenant, worker["id"], zip_of({"main.py": "def handler(:\n"}), check="true", wait="60")
+    assert data_of(broken, 201)["status"] == "failed"
+    page.goto("/")
+    page.get_by_role("link", name="The newest code of Invoices does not build").click()
+    expect(page.get_by_role("tabpanel")).to_contain_text("SyntaxError")
+    page.goto("/workers?newest=ready")
+    expect(page.get_by_text("No worker fits this filter")).to_be_visible()
+    page.get_by_role("button", name="Newest code").click()
+    page.get_by_role("option", name="does not build").click()
+    expect(page.get_by_role("link", name="Invoices")).to_be_visible()

@@ -49,6 +49,7 @@ async def test_a_retry_waits_for_its_back_off_and_keeps_the_error_of_the_attempt
     await world.finish(world.end_of(second))
     attempts = await world.job_views.attempts("ten_a", job.id)
     assert [(a.attempt, a.status) for a in attempts] == [(1, "failed"), (2, "completed")]
+    assert [a.claimed_at for a in attempts] == [world.now - timedelta(seconds=2), world.now]
     assert attempts[0].error is not None
     assert attempts[0].error.code is ErrorCode.HANDLER_ERROR
     await world.assert_whole()

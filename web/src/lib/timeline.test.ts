@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { laneOfChild, lanesOf, spanOf, ticksOf, type TimedJob } from "./timeline.ts";
+import { laneOfChild, lanesOf, moved, needsMap, partOf, spanOf, ticksOf, type TimedJob } from "./timeline.ts";
 
 const at = (seconds: number) => new Date(1_700_000_000_000 + seconds * 1000).toISOString();
 const ms = (seconds: number) => 1_700_000_000_000 + seconds * 1000;
@@ -23,6 +23,32 @@ test("attempts wait, run, and wait again", () => {
     [{ phase: "queue", from: ms(2), to: ms(7) }, { phase: "run", from: ms(7), to: ms(9) }],
   ]);
   assert.deepEqual(spanOf(lanes), { from: ms(0), to: ms(9) });
+});
+
+test("a sandbox that is made ready is apart from the queue and from the run", () => {
+  const ran = { attempt: 1, status: "completed", started_at: at(3), completed_at: at(9) };
+  const barsOf = (claimed_at: string | null) => lanesOf(job({ completed_at: at(9) }), [{ ...ran, claimed_at }], ms(9))[0]?.bars;
+  assert.deepEqual(barsOf(at(1)), [
+    { phase: "queue", from: ms(0), to: ms(1) }, { phase: "boot", from: ms(1), to: ms(3) }, { phase: "run", from: ms(3), to: ms(9) },
+  ]);
+  assert.deepEqual(barsOf(null), [{ phase: "queue", from: ms(0), to: ms(3) }, { phase: "run", from: ms(3), to: ms(9) }]);
+  assert.deepEqual(barsOf(at(4)), barsOf(null)); // clocks differ
+});
+
+test("a span shows parts of bars, and is moved within the whole", () => {
+  const whole = { from: 0, to: 100 };
+  assert.deepEqual(partOf({ phase: "run", from: 10, to: 50 }, { from: 40, to: 60 }), { phase: "run", from: 40, to: 50 });
+  assert.equal(partOf({ phase: "run", from: 10, to: 40 }, { from: 40, to: 60 }), undefined);
+  assert.deepEqual(moved({ from: 40, to: 60 }, whole, { by: 0.5 }), { from: 50, to: 70 });
+  assert.deepEqual(moved({ from: 40, to: 60 }, whole, { by: -9 }), { from: 0, to: 20 });
+  assert.deepEqual(moved({ from: 40, to: 60 }, whole, { zoom: 0.5 }), { from: 45, to: 55 });
+  assert.deepEqual(moved({ from: 40, to: 60 }, whole, { zoom: 99 }), whole);
+});
+
+test("a map is for what is hard to see", () => {
+  const lanes = (...bars: [number, number][]) => [{ id: "a", label: "a", status: "completed", bars: bars.map(([from, to]) => ({ phase: "run" as const, from, to })) }];
+  assert.equal(needsMap(lanes([0, 40], [40, 100])), false);
+  assert.equal(needsMap(lanes([0, 1], [1, 1000])), true);
 });
 
 test("what is not over ends now", () => {

@@ -1,6 +1,6 @@
 /** What a job spent its time with, as bars of a waterfall. */
 
-export type Phase = "queue" | "run" | "failed" | "cancelled";
+export type Phase = "queue" | "boot" | "run" | "failed" | "cancelled";
 
 export interface Bar {
   phase: Phase;
@@ -20,6 +20,8 @@ export interface Lane {
 export interface TimedAttempt {
   attempt: number;
   status: string;
+  /** When an executor took it: from then on a sandbox is made ready. */
+  claimed_at?: string | null;
   started_at: string | null;
   completed_at: string | null;
 }
@@ -34,7 +36,7 @@ export interface TimedJob {
   worker_name: string | null;
 }
 
-/** Return a lane for each attempt: its wait since the job was due, or since the attempt before it, and its run. */
+/** Return a lane for each attempt: its wait since the job was due, or since the attempt before it, its boot, and its run. */
 export function lanesOf(job: TimedJob, attempts: readonly TimedAttempt[], now: number): Lane[] {
   let since = Math.max(time(job.created_at), job.scheduled_at ? time(job.scheduled_at) : 0);
   const lanes = attempts.map((attempt): Lane => {
@@ -43,7 +45,9 @@ export function lanesOf(job: TimedJob, attempts: readonly TimedAttempt[], now: n
     const bars: Bar[] = [];
     if (start === undefined) bars.push({ phase: "queue", from: since, to: Math.max(since, end) });
     else {
-      if (start > since) bars.push({ phase: "queue", from: since, to: start });
+      const claim = attempt.claimed_at ? Math.min(Math.max(time(attempt.claimed_at), since), start) : start;
+      if (claim > since) bars.push({ phase: "queue", from: since, to: claim });
+      if (start > claim) bars.push({ phase: "boot", from: claim, to: start });
       bars.push({ phase: phaseOf(attempt.status), from: start, to: Math.max(start, end) });
     }
     since = end;
@@ -74,6 +78,33 @@ export function spanOf(lanes: readonly Lane[]): { from: number; to: number } {
   const from = Math.min(...bars.map((bar) => bar.from));
   const to = Math.max(...bars.map((bar) => bar.to));
   return { from, to: Math.max(to, from + 1) };
+}
+
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/** Return the part of a bar that lies in a span; undefined if none does. */
+export function partOf(bar: Bar, span: Span): Bar | undefined {
+  const from = Math.max(bar.from, span.from);
+  const to = Math.min(bar.to, span.to);
+  return from > to || (from === to && bar.from !== bar.to) ? undefined : { phase: bar.phase, from, to };
+}
+
+/** Whether a map helps to see what there is: there are several lanes, or bars that are too short to be seen. */
+export function needsMap(lanes: readonly Lane[]): boolean {
+  const { from, to } = spanOf(lanes);
+  return lanes.length > 3 || lanes.some((lane) => lane.bars.some((bar) => bar.to > bar.from && bar.to - bar.from < (to - from) / 100));
+}
+
+/** Return a span moved by a share of its length, or with its length changed about its middle; it stays within `whole`. */
+export function moved(span: Span, whole: Span, { by = 0, zoom = 1 }: { by?: number; zoom?: number }): Span {
+  const most = whole.to - whole.from;
+  const length = Math.min(most, Math.max((span.to - span.from) * zoom, Math.min(1, most)));
+  const middle = (span.from + span.to) / 2 + by * (span.to - span.from);
+  const from = Math.min(Math.max(middle - length / 2, whole.from), whole.to - length);
+  return { from, to: from + length };
 }
 
 /** Return some round moments of a span, in ms from its start. */

@@ -23,6 +23,7 @@ async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
             status=JobStatus.FAILED,
             worker_version=row["worker_version"],
             executor_id=row["executor_id"],
+            claimed_at=row["claimed_at"],
             started_at=row["started_at"],
             completed_at=row["ended_at"],
             duration_ms=_milliseconds(row["started_at"], row["ended_at"]),
@@ -31,17 +32,18 @@ async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
         for row in rows
     ]
     if job.started_at is not None:
-        executor_id = await db.fetchval(
+        run = await db.fetchrow(
             """
-            SELECT executor_id FROM job_results WHERE tenant_id = $1 AND job_id = $2
+            SELECT executor_id, claimed_at FROM job_results WHERE tenant_id = $1 AND job_id = $2
             UNION ALL
-            SELECT executor_id FROM job_queue WHERE tenant_id = $1 AND job_id = $2
+            SELECT executor_id, started_at FROM job_queue WHERE tenant_id = $1 AND job_id = $2
             """,
             job.tenant_id,
             job.id,
         )
         current = {name: getattr(job, name) for name in _OF_CURRENT_ATTEMPT}
-        attempts.append(JobAttempt(executor_id=executor_id, **current))
+        executor_id, claimed_at = (None, None) if run is None else (run["executor_id"], run["claimed_at"])
+        attempts.append(JobAttempt(executor_id=executor_id, claimed_at=claimed_at, **current))
     return attempts
 
 

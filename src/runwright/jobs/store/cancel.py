@@ -40,7 +40,8 @@ WITH ended AS (
     -- the queued jobs that are cancelled
     DELETE FROM job_queue q WHERE {{which}} AND q.state IN ('waiting', 'ready')
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, 'cancelled' AS status, q.attempt, q.executor_id,
-              q.worker_version, q.started_at, $1::timestamptz AS ended_at, NULL::integer AS duration_ms,
+              q.worker_version, NULL::timestamptz AS claimed_at, q.started_at, $1::timestamptz AS ended_at,
+              NULL::integer AS duration_ms,
               NULL::json AS output, $2::json AS error, $1::timestamptz AS cancel_requested_at, q.wanted
 ), {RECORD_ENDED}
 SELECT job_id, wanted AS awaited FROM ended

@@ -23,9 +23,10 @@ RECORD_ENDED: Final = f"""
 -- the one place that writes results
 result AS (
     INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
-                             started_at, completed_at, duration_ms, output, error, cancel_requested_at)
+                             claimed_at, started_at, completed_at, duration_ms, output, error,
+                             cancel_requested_at)
     SELECT tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
-           started_at, ended_at, duration_ms, output, error, cancel_requested_at
+           claimed_at, started_at, ended_at, duration_ms, output, error, cancel_requested_at
     FROM ended
 ),
 -- their ends in the event log, exactly one for each job
@@ -42,7 +43,7 @@ counted AS (
 """The parts of a statement that record jobs which it removed from job_queue.
 
 Its part `ended` has their tenant_id, job_id, worker_id, trigger, status, attempt, executor_id,
-worker_version, started_at, ended_at, duration_ms, output, error and cancel_requested_at.
+worker_version, claimed_at, started_at, ended_at, duration_ms, output, error and cancel_requested_at.
 """
 
 _LOG_CHUNKS: Final = Recordset(
@@ -65,7 +66,7 @@ chunk AS (
 )"""
 
 
-def _finish_sql(rows: str, attempt: str, more: str = "") -> str:
+def _finish_sql(rows: str, attempt: str, claimed: str, more: str = "") -> str:
     return f"""
 WITH item AS (
     -- the ends to record
@@ -77,7 +78,7 @@ WITH item AS (
 ended AS (
     DELETE FROM job_queue q USING item i{rows}
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, {attempt} AS attempt, $1 AS executor_id,
-              q.worker_version, q.cancel_requested_at, i.started_at, i.ended_at,
+              q.worker_version, q.cancel_requested_at, {claimed} AS claimed_at, i.started_at, i.ended_at,
               {duration_ms("i.started_at", "i.ended_at")} AS duration_ms,
               CASE WHEN q.cancel_requested_at IS NULL THEN i.status ELSE 'cancelled' END AS status,
               CASE WHEN q.cancel_requested_at IS NULL AND i.status = 'completed' THEN i.output END AS output,
@@ -93,6 +94,7 @@ _FINISH: Final = _finish_sql(
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.executor_id = $1""",
     "q.attempt",
+    "q.started_at",
 )
 
 # The reaper has requeued the job and no executor has begun it since: its fence is still the attempt's.
@@ -102,6 +104,7 @@ _FINISH_REQUEUED: Final = _finish_sql(
       AND a.job_id = i.job_id AND a.fence = i.fence AND a.attempt = q.attempt - 1 AND a.executor_id = $1
       AND a.error ->> 'code' = '{ErrorCode.EXECUTOR_LOST}'""",
     "a.attempt",
+    "a.claimed_at",
     """,
 -- the attempt is not lost after all
 found AS (
@@ -127,17 +130,18 @@ ended AS (
         attempt = q.attempt + 1,
         retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, tenant_slot = NULL,
         started_at = NULL
-    FROM item i
+    FROM item i JOIN job_queue before ON before.tenant_id = i.tenant_id AND before.job_id = i.job_id
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.executor_id = $1 AND q.cancel_requested_at IS NULL AND q.retries_left > 0
-    RETURNING q.tenant_id, q.job_id, q.fence, q.attempt - 1 AS attempt, q.worker_version, i.started_at,
-              i.ended_at, i.retry_at, coalesce(i.error, $2::json) AS error
+    RETURNING q.tenant_id, q.job_id, q.fence, q.attempt - 1 AS attempt, q.worker_version,
+              before.started_at AS claimed_at, i.started_at, i.ended_at, i.retry_at,
+              coalesce(i.error, $2::json) AS error
 ),
 -- the attempt that failed
 attempt AS (
     INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
-                              started_at, ended_at, error)
-    SELECT job_id, attempt, fence, $1, worker_version, started_at, ended_at, error
+                              claimed_at, started_at, ended_at, error)
+    SELECT job_id, attempt, fence, $1, worker_version, claimed_at, started_at, ended_at, error
     FROM ended
 ),
 -- for streams

@@ -1,6 +1,7 @@
 /** Workers, as their pages read them. */
 
 import { api, rawly, type Schemas, type Worker } from "../../lib/client.ts";
+import { fieldsOf, presetsOf, textOf } from "../../lib/input-form.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
 
 export const ON_WORKERS = ["ava.worker."] as const;
@@ -14,15 +15,17 @@ export type Version = Schemas["Version"];
 export interface WorkerFilter {
   status?: string | undefined;
   runtime?: string | undefined;
+  newest?: string | undefined;
   q?: string | undefined;
 }
 
-export async function listWorkers({ status, runtime, q }: WorkerFilter, cursor: string | undefined, signal: AbortSignal): Promise<ListPage<Worker>> {
+export async function listWorkers({ status, runtime, newest, q }: WorkerFilter, cursor: string | undefined, signal: AbortSignal): Promise<ListPage<Worker>> {
   const query = {
     per_page: PAGE_SIZE,
     payloads: false,
     ...(status && { "filter[status]": status as Worker["status"] }),
     ...(runtime && { "filter[runtime]": runtime as Runtime }),
+    ...(newest && { "filter[newest_version]": newest as Version["status"] }),
     ...(q && { q }),
     ...(cursor && { cursor }),
   };
@@ -63,8 +66,14 @@ jq -n --arg name "$name" '{text: ("Hello " + $name)}'
   wasm: "",
 };
 
+/** Return what the input of a run begins with: the presets of a form, or an example where there is no form. */
+export function firstInput(schema: unknown): string {
+  const fields = fieldsOf(schema);
+  return fields ? textOf(fields, presetsOf(fields)) : exampleInput(schema);
+}
+
 /** Return an input that fits a schema as far as its defaults, examples and types say, as JSON. */
-export function exampleInput(schema: unknown): string {
+function exampleInput(schema: unknown): string {
   const value = example(schema, 0);
   return JSON.stringify(typeof value === "object" && value !== null ? value : {}, null, 2);
 }

@@ -174,6 +174,10 @@ class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[str, Meta(description="How it ended, or `running`.")]
     worker_version: int
     executor_id: Annotated[str | None, Meta(description="The executor that ran it.")]
+    claimed_at: Annotated[
+        Time | None,
+        Meta(description="When the executor took it; until `started_at` a sandbox was made ready for it."),
+    ]
     started_at: Time | None
     completed_at: Time | None
     duration_ms: int | None

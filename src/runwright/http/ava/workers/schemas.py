@@ -29,7 +29,15 @@ from runwright.http.ava.workers.rules import (
 from runwright.http.fields import storable_text, to_out
 from runwright.http.validation import Problem, Rule, Validator
 from runwright.runtimes.host import RuntimeInfo
-from runwright.workers.model import MAX_PROCESSES, NewWorker, RuntimeName, Worker, WorkerChanges, WorkerStatus
+from runwright.workers.model import (
+    MAX_PROCESSES,
+    NewWorker,
+    RuntimeName,
+    VersionStatus,
+    Worker,
+    WorkerChanges,
+    WorkerStatus,
+)
 
 Name = Annotated[
     str,
@@ -174,6 +182,10 @@ class WorkerQuery(PageQuery, frozen=True, kw_only=True):
     runtime: Annotated[RuntimeName, Meta(description="Only workers of this runtime.")] | UnsetType = field(
         default=UNSET, name="filter[runtime]"
     )
+    newest_version: (
+        Annotated[VersionStatus, Meta(description="Only workers whose newest version is in this state.")]
+        | UnsetType
+    ) = field(default=UNSET, name="filter[newest_version]")
     q: (
         Annotated[str, Meta(max_length=NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
     ) = UNSET
