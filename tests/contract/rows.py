@@ -45,6 +45,7 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("DELETE", "/v1/ava/workers/{worker_id}/state/{key}"): (
         "handlers::state_is_read_and_deleted_by_its_tenant",
     ),
+    ("POST", "/v1/ava/check"): ("checks::all_that_is_wrong_is_named_at_once_and_nothing_is_created",),
     ("GET", "/v1/ava/secrets"): ("secrets::a_secret_is_set_named_replaced_and_deleted_and_never_shown",),
     ("PUT", "/v1/ava/secrets/{name}"): (
         "secrets::a_secret_is_set_named_replaced_and_deleted_and_never_shown",

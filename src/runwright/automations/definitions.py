@@ -94,6 +94,17 @@ class AutomationDefinitions:
     async def create(self, caller: Caller, new: AutomationCreate) -> AutomationView:
         """Create a definition. Raises DefinitionError, ConflictError (its name or webhook id is taken)."""
         now = self._clock()
+        one = await self._checked(caller, new, now)
+        async with self._db.acquire() as db, db.transaction():
+            await self.insert(db, one, new.secret, now)
+            await record(db, caller, f"automation.{one.kind}.created", one.id, now=now, after=one)
+        return await self._view(one)
+
+    async def check(self, caller: Caller, new: AutomationCreate) -> None:
+        """Raise DefinitionError where `create` would, and create nothing."""
+        await self._checked(caller, new, self._clock())
+
+    async def _checked(self, caller: Caller, new: AutomationCreate, now: datetime) -> Automation:
         one = self._complete(caller, new, now)
         problem = await self._template_problem(caller.tenant_id, one.definition.prompt, one.kind)
         check(
@@ -107,10 +118,7 @@ class AutomationDefinitions:
             if not (new.secret or "").strip():
                 raise secret_required()
             one = msgspec.structs.replace(one, definition=_with_webhook_fields(one.trigger, one.id))
-        async with self._db.acquire() as db, db.transaction():
-            await self.insert(db, one, new.secret, now)
-            await record(db, caller, f"automation.{one.kind}.created", one.id, now=now, after=one)
-        return await self._view(one)
+        return one
 
     def _complete(self, caller: Caller, new: AutomationCreate, now: datetime) -> Automation:
         """Return the automation to create, with the defaults of the operator."""

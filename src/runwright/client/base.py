@@ -1,11 +1,12 @@
 """What both clients have in common: their resources, and calls that belong to none of them."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from runwright.client.dual_mode import DualMode, Iteration, M, call
 from runwright.client.messages import ApiResponse
-from runwright.client.models.system import SystemInfo, WhoamiInfo
+from runwright.client.models.system import CheckInfo, SystemInfo, WhoamiInfo
 from runwright.client.profiles import Profiles
 from runwright.client.session import Credentials, RequestParts, Session
 from runwright.client.targets import ServerTarget, explicit_target, profile_target
@@ -181,6 +182,15 @@ class Client(DualMode[M]):
     async def whoami(self) -> WhoamiInfo:
         """Return whom requests are made for, and with which key."""
         return await self._session.read(WhoamiInfo, "GET /v1/ava/whoami")
+
+    @call
+    async def check(self, definitions: Mapping[str, object]) -> CheckInfo:
+        """Check definitions without creating any: `{"workers": [{"definition": {…}, "schedules": []}]}`.
+
+        `webhooks`, `automation_jobs` and `automation_triggers` can be checked too; each definition is as the
+        request that creates it has it. InvalidValueError names all that is wrong.
+        """
+        return await self._session.read(CheckInfo, "POST /v1/ava/check", json=dict(definitions))
 
     @call
     async def system(self) -> SystemInfo:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, InvalidError, NotFoundError
+from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import ScheduleId, WorkerId, new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
@@ -49,7 +49,7 @@ from runwright.schedules.tick_policy import TickStatus
 from runwright.tenants.audit import record
 from runwright.tenants.idempotency import Idempotency, charge_quota, reserve_key
 from runwright.tenants.quotas import Quota
-from runwright.workers.input_schemas import InputSchemas
+from runwright.workers.input_schemas import InputSchemas, raise_problems
 from runwright.workers.model import WorkerStatus
 
 _TIMING_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
@@ -142,11 +142,7 @@ class Schedules:
     async def _check_input(self, tenant_id: str, worker_id: WorkerId, text: msgspec.Raw) -> None:
         """Raise InvalidError where an input does not match the worker's input schema."""
         [problems] = (await self._schemas.check(tenant_id, worker_id, [bytes(text)])).problems
-        fields: dict[str, list[str]] = {}
-        for path, message in problems:
-            fields.setdefault(f"input.{path}" if path else "input", []).append(message)
-        if fields:
-            raise InvalidError(fields)
+        raise_problems(problems)
 
     async def delete(self, caller: Caller, schedule_id: ScheduleId) -> None:
         """Delete a schedule and its ticks; its jobs continue."""

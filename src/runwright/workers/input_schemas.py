@@ -109,6 +109,12 @@ class InputSchemas:
             name = f"input_schema.{problem.path}" if problem.path else "input_schema"
             raise InvalidError({name: [problem.message]})
 
+    async def problems(self, tenant_id: str, schema: Mapping[str, Any], text: bytes) -> Sequence[Problem]:
+        """Return what is wrong with an input by a schema that is valid, and that no worker may have yet."""
+        encoded = msgspec.json.encode(schema)
+        [found] = await self._problems(tenant_id, encoded, _small_schema(encoded), [text])
+        return found
+
     async def _problems(
         self, tenant_id: str, text: bytes, small: CompiledSchema | None, inputs: Sequence[bytes]
     ) -> Sequence[Sequence[Problem]]:
@@ -141,6 +147,15 @@ class InputSchemas:
         self._cached.move_to_end((tenant_id, worker_id))
         if len(self._cached) > _CACHED:
             self._cached.popitem(last=False)
+
+
+def raise_problems(problems: Sequence[Problem]) -> None:
+    """Raise InvalidError about `input` where there are problems with it."""
+    fields: dict[str, list[str]] = {}
+    for path, message in problems:
+        fields.setdefault(f"input.{path}" if path else "input", []).append(message)
+    if fields:
+        raise InvalidError(fields)
 
 
 async def refuse_tool_inputs(db: PoolConnection, inputs: Sequence[tuple[str, bytes]]) -> Sequence[str | None]:

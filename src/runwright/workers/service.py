@@ -1,7 +1,7 @@
 """Creating, reading, changing and deprecating workers."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ from runwright.secrets.store import measure_secrets
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
-from runwright.workers.input_schemas import InputSchemas
+from runwright.workers.input_schemas import InputSchemas, raise_problems
 from runwright.workers.model import (
     NewVersion,
     NewWorker,
@@ -91,12 +91,25 @@ class Workers:
             updated_at=now,
         )
         async with self._db.acquire() as db, db.transaction():
-            await _check_secrets(db, worker)
+            await _check_secrets(db, worker.tenant_id, worker.secrets)
             await insert_worker(db, worker)
             await record(db, caller, "worker.create", worker.id, after=worker, now=now)
         self._on_event()
         self._on_defined(worker.id)
         return worker
+
+    async def check(self, tenant_id: str, new: NewWorker) -> None:
+        """Raise InvalidError where `create` would, but for the schema, and create nothing."""
+        async with self._db.acquire() as db:
+            await _check_secrets(db, tenant_id, new.secrets)
+
+    async def check_schema(self, tenant_id: str, schema: Mapping[str, Any]) -> None:
+        """Raise InvalidError where inputs cannot be checked by a schema."""
+        await self._schemas.require_valid(tenant_id, schema)
+
+    async def check_input(self, tenant_id: str, schema: Mapping[str, Any], text: bytes) -> None:
+        """Raise InvalidError where an input does not match a schema, which need not be a worker's yet."""
+        raise_problems(await self._schemas.problems(tenant_id, schema, text))
 
     async def get(self, tenant_id: str, worker_id: WorkerId) -> Worker:
         """Return one worker of the tenant, also a deprecated one."""
@@ -145,7 +158,7 @@ class Workers:
                 return worker
             changed = msgspec.structs.replace(changed, updated_at=max(self._clock(), worker.updated_at))
             if changed.secrets != worker.secrets:
-                await _check_secrets(db, changed)
+                await _check_secrets(db, changed.tenant_id, changed.secrets)
             if _code_of(changed) != _code_of(worker):
                 changed = await self._add_version(db, caller, worker, changed, examined)
             await update_worker(db, changed)
@@ -272,9 +285,9 @@ def no_worker(worker_id: WorkerId) -> NotFoundError:
     return NotFoundError(f"There is no worker {worker_id}.")
 
 
-async def _check_secrets(db: PoolConnection, worker: Worker) -> None:
+async def _check_secrets(db: PoolConnection, tenant_id: str, secrets: Sequence[str]) -> None:
     """Raise InvalidError where the secrets that a worker lists have too many bytes together, as set now."""
-    size = await measure_secrets(db, worker.tenant_id, worker.secrets) if worker.secrets else 0
+    size = await measure_secrets(db, tenant_id, secrets) if secrets else 0
     if size > WORKER_SECRETS_BYTES:
         raise InvalidError(
             {"secrets": [f"Must have at most {WORKER_SECRETS_BYTES} bytes together; have {size}."]}

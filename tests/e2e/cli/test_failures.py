@@ -117,23 +117,83 @@ def test_each_failure_has_its_exit_code(home: Home, line: str, code: int, messag
     assert code == 0 or done.stdout == ""
 
 
-def test_a_schedule_that_cannot_be_is_named_before_anything_is_changed(home: Home, rw: Runwright) -> None:
-    home.write("clock/main.py", "def handler(input, env):\n    return 1\n")
-    toml = '[[worker]]\nname = "clock"\n\n[[worker.schedule]]\nname = "nightly"\n'
-    for line, field in (
-        ('cron = "99 * * * *"', "cron"),
-        ('cron = "0 9 * * *"\ntimezone = "Mars"', "timezone"),
-    ):
-        home.write("clock/runwright.toml", toml + line)
-        for dry_run in ("", " --dry-run"):
-            refused = home.run(f"runwright deploy clock{dry_run}")
-            failed(refused, 2, "The schedule nightly of clock is invalid. Nothing was changed.")
-            assert f"  {field}" in refused.stderr
-    assert [one.name for one in rw.workers.list(q="clock")] == []
-    home.write("clock/runwright.toml", f'{toml}cron = "0 9 * * *"\n')
-    home.ok("runwright deploy clock")
-    home.write("clock/runwright.toml", f'{toml}cron = "0 99 * * *"\n')
-    failed(home.run("runwright deploy clock"), 2, "The schedule nightly of clock is invalid")
+REFUSED = """\
+[[worker]]
+name = "digest"
+secrets = ["GOOD", "not-a-name"]
+runtime_version = "9.9"
+
+[[worker.schedule]]
+name = "nightly"
+cron = "99 * * * *"
+
+[[worker.schedule]]
+cron = "0 9 * * *"
+timezone = "Mars"
+
+[[webhook]]
+url = "ftp://hooks.example.com/x"
+events = ["ava.job.faild"]
+
+[[automation]]
+name = "triage"
+agent = "digest"
+event = "ava.job.failed"
+prompt = "Why did {{ .Data fail?"
+
+[[automation]]
+name = "hourly"
+agent = "digest"
+schedule = "every:nonsense"
+prompt = "Go."
+
+[env.prod.worker.digest.input_schema]
+type = "nonsense"
+"""
+
+
+def test_all_that_the_server_would_refuse_is_named_before_anything_is_changed(
+    home: Home, rw: Runwright
+) -> None:
+    home.write("digest/main.py", "def handler(input, env):\n    return 1\n")
+    home.write("digest/runwright.toml", REFUSED)
+    for dry_run in ("", " --dry-run"):
+        refused = home.run(f"runwright deploy digest --env prod{dry_run}")
+        failed(refused, 2, "runwright.toml has 9 problems. Nothing was changed.")
+        shown = re.findall(r"runwright\.toml:(\d+): (\S+)", refused.stderr)
+        assert [(int(line), key) for line, key in shown] == [
+            (3, "worker[0].secrets[1]"),
+            (4, "worker[0].runtime_version"),
+            (8, "worker[0].schedule[0].cron"),
+            (12, "worker[0].schedule[1].timezone"),
+            (15, "webhook[0].url"),
+            (16, "webhook[0].events[0]"),
+            (22, "automation[0].prompt"),
+            (27, "automation[1].schedule"),
+            (31, "env.prod.worker.digest.input_schema.type"),
+        ]
+    assert [one.name for one in rw.workers.list(q="digest")] == []
+    assert list(rw.webhooks.list()) == []
+
+
+def test_a_plan_warns_of_an_agent_and_an_event_that_are_not_there(home: Home) -> None:
+    home.write("warned/main.py", "def handler(input, env):\n    return 1\n")
+    toml = '[[worker]]\nname = "warned"\n\n[[automation]]\nname = "t"\nagent = "nobody"\nprompt = "Why?"\n'
+    home.write("warned/runwright.toml", toml + 'event = "ava.job.faild"\n')
+    done = home.run("runwright deploy warned --dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "runwright.toml:6: automation[0].agent: There is no worker and no agent nobody" in done.stderr
+    assert "runwright.toml:8: automation[0].event: No event is called ava.job.faild." in done.stderr
+
+
+def test_a_plan_of_a_key_that_may_not_deploy_says_that_it_was_not_checked(
+    home: Home, tenant_key: Callable[[str], tuple[str, str]]
+) -> None:
+    home.write("viewed/main.py", "def handler(input, env):\n    return 1\n")
+    viewer = {"RUNWRIGHT_KEY": tenant_key("tenant-viewer")[1]}
+    done = home.run("runwright deploy viewed --dry-run", **viewer)
+    assert done.returncode == 0, done.stderr
+    assert "The server has not checked this: the key may not deploy." in done.stderr
 
 
 def test_a_first_deploy_that_fails_is_tried_again(home: Home, rw: Runwright) -> None:
@@ -148,20 +208,6 @@ def test_a_first_deploy_that_fails_is_tried_again(home: Home, rw: Runwright) -> 
     home.write("first/main.py", "def handler(input, env):\n    return 1\n")
     assert "✓ serving v3, the first that serves" in home.ok("runwright deploy first")
     assert rw.jobs.run("first", {}, wait=60).output == 1
-
-
-def test_what_the_server_refuses_of_a_file_is_named(home: Home, rw: Runwright) -> None:
-    home.write("hooked/main.py", "def handler(input, env):\n    return 1\n")
-    toml = '[[worker]]\nname = "hooked"\n\n[[webhook]]\nurl = "https://hooks.example.com/h"\nevents = ["EVENT"]\n'
-    home.write("hooked/runwright.toml", toml.replace("EVENT", "ava.job.faild"))
-    refused = home.run("runwright deploy hooked")
-    assert (refused.returncode, "serving v1" in refused.stdout) == (2, True), refused.stderr
-    assert "error: webhook https://hooks.example.com/h: " in refused.stderr
-    assert "the same command continues here" in refused.stderr
-    home.write("hooked/runwright.toml", toml.replace("EVENT", "ava.job.failed"))
-    kept = home.run("runwright deploy hooked -m 'hooks'")
-    assert (kept.returncode, "The message is not kept" in kept.stderr) == (0, True), kept.stderr
-    assert rw.workers.get("hooked").version == 1
 
 
 def test_a_file_of_variables_becomes_secrets_and_a_refused_one_is_named(home: Home, rw: Runwright) -> None:

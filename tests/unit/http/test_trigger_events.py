@@ -2,7 +2,7 @@
 
 import pytest
 
-from runwright.http.agh.triggers.event_names import event_warning
+from runwright.http.trigger_events import event_warning
 
 
 @pytest.mark.parametrize(

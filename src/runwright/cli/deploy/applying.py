@@ -12,8 +12,8 @@ import msgspec
 import typer
 
 from runwright.cli.deploy.automations import WEBHOOK_EVENT, api_of, send_automation
+from runwright.cli.deploy.bodies import settings_of
 from runwright.cli.deploy.model import Act, Plan, ResourceChange, WorkerChange
-from runwright.cli.deploy.planning import settings_of
 from runwright.cli.deploy.rendering import files_text
 from runwright.cli.exits import CommandError, ExitCode, from_answer
 from runwright.cli.progress import byte_bar

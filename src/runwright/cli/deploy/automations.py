@@ -41,7 +41,7 @@ def plan_automations(project: Project, state: ServerState) -> Iterator[ResourceC
 
 
 def _plan_one(automation: ProjectAutomation, kind: str, match: Mapping[str, Any] | None) -> ResourceChange:
-    body = _body(automation)
+    body = body_of(automation)
     change = ResourceChange(
         kind=f"automation {kind[:-1]}", act=Act.CREATE, name=automation.name, body=body, about=_about(body)
     )
@@ -61,7 +61,8 @@ def _differing(match: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[Fi
         yield field
 
 
-def _body(automation: ProjectAutomation) -> dict[str, Any]:
+def body_of(automation: ProjectAutomation) -> dict[str, Any]:
+    """Return an automation as the API takes it."""
     body: dict[str, Any] = {
         "scope": "workspace" if automation.workspace else "global",
         "workspace_id": automation.workspace,

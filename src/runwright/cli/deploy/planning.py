@@ -1,54 +1,39 @@
 """Compares a project with what the server has."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from runwright.cli.deploy.automations import plan_automations
+from runwright.cli.deploy.bodies import (
+    KEPT_UNLESS_SET,
+    SCHEDULE_FIELDS,
+    SETTINGS,
+    schedule_body,
+    settings_of,
+)
+from runwright.cli.deploy.checking import check_definitions
 from runwright.cli.deploy.entrypoints import check_entrypoint
 from runwright.cli.deploy.model import Act, FileDifference, Plan, ResourceChange, WorkerChange, changed_fields
 from runwright.cli.deploy.server_state import ServerState, serving_files
 from runwright.cli.exits import UsageError
 from runwright.cli.project.files import CodeFiles, digest_of, find_files, keeps_modes
-from runwright.cli.project.model import Project, ProjectSchedule, ProjectWorker
+from runwright.cli.project.model import Project, ProjectWorker
 from runwright.cli.terminal import argument
-from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
     from runwright.client.models.workers import WorkerInfo
-
-_SETTINGS: Final = (
-    "description",
-    "timeout_seconds",
-    "memory_mb",
-    "network",
-    "secrets",
-    "config",
-    "max_retries",
-    "max_concurrency",
-)
-_INVALID: Final = 422
-_KEPT_UNLESS_SET: Final = ("max_processes", "input_schema")
-_SCHEDULE_FIELDS: Final = (
-    "cron",
-    "timezone",
-    "input",
-    "enabled",
-    "catch_up",
-    "overlap",
-    "misfire_grace_seconds",
-    "jitter_seconds",
-)
 
 
 def make_plan(client: "Runwright", project: Project, state: ServerState, *, prune: bool) -> Plan:
     """Return what has to change. `prune`: what the project does not have is deleted."""
     for worker in project.workers:
         _require_runtime(worker, state)
+    warnings = check_definitions(client, project, state)
     workers = [_plan_worker(client, project, worker, state) for worker in project.workers]
-    others = [change for worker in project.workers for change in _plan_schedules(client, worker, state)]
+    others = [change for worker in project.workers for change in _plan_schedules(worker, state)]
     others += _plan_webhooks(project, state)
     others += plan_automations(project, state)
     unmanaged = [one for one in others if one.act is Act.DELETE] + list(_unknown_workers(project, state))
@@ -57,7 +42,7 @@ def make_plan(client: "Runwright", project: Project, state: ServerState, *, prun
         others=[one for one in others if one.act is not Act.DELETE],
         deletions=unmanaged if prune else [],
         unmanaged=[] if prune else unmanaged,
-        warnings=[warning for change in workers for warning in _warnings(change, state)],
+        warnings=[*warnings, *(warning for change in workers for warning in _warnings(change, state))],
     )
 
 
@@ -96,15 +81,8 @@ def _plan_worker(
     return change
 
 
-def settings_of(worker: ProjectWorker) -> dict[str, Any]:
-    """Return the settings of a worker as the API takes them."""
-    settings = {name: msgspec.to_builtins(getattr(worker, name)) for name in _SETTINGS}
-    optional = {name: getattr(worker, name) for name in _KEPT_UNLESS_SET}
-    return settings | {name: value for name, value in optional.items() if value is not None}
-
-
 def _settings_on_server(found: "WorkerInfo") -> dict[str, Any]:
-    names = (*_SETTINGS, *_KEPT_UNLESS_SET)
+    names = (*SETTINGS, *KEPT_UNLESS_SET)
     return {name: msgspec.to_builtins(getattr(found, name, None)) for name in names}
 
 
@@ -127,25 +105,21 @@ def _differences(files: CodeFiles, serving: Mapping[str, tuple[str, bool]]) -> I
     yield from (FileDifference(path, Act.DELETE) for path in serving if path not in here)
 
 
-def _plan_schedules(
-    client: "Runwright", worker: ProjectWorker, state: ServerState
-) -> Iterator[ResourceChange]:
+def _plan_schedules(worker: ProjectWorker, state: ServerState) -> Iterator[ResourceChange]:
     found = state.workers.get(worker.name)
     existing = list(state.schedules.get(found.id, ())) if found is not None else []
     for schedule in worker.schedule:
         match = next((one for one in existing if (one.name or one.cron) == schedule.label), None)
-        body = _schedule_body(schedule)
+        body = schedule_body(schedule)
         about = f"{schedule.cron} {schedule.timezone}"
         change = ResourceChange(
             kind="schedule", act=Act.CREATE, name=schedule.label, worker=worker.name, body=body, about=about
         )
         if match is not None:
             existing.remove(match)
-            old = {name: msgspec.to_builtins(getattr(match, name)) for name in _SCHEDULE_FIELDS}
-            change.id, change.fields = match.id, changed_fields(old, {k: body[k] for k in _SCHEDULE_FIELDS})
+            old = {name: msgspec.to_builtins(getattr(match, name)) for name in SCHEDULE_FIELDS}
+            change.id, change.fields = match.id, changed_fields(old, {k: body[k] for k in SCHEDULE_FIELDS})
             change.act = Act.UPDATE if change.fields else Act.NONE
-        if change.act is not Act.NONE:
-            _check_times(client, change)
         yield change
     for one in existing:
         about = f"{one.cron} {one.timezone}"
@@ -157,21 +131,6 @@ def _plan_schedules(
             worker=worker.name,
             about=about,
         )
-
-
-def _check_times(client: "Runwright", change: ResourceChange) -> None:
-    """Raise UsageError for an expression or a time zone that the server does not take, before any change."""
-    try:
-        client.schedules.preview_expression(change.body["cron"], change.body["timezone"], count=1)
-    except ApiError as error:
-        if error.status != _INVALID:
-            raise
-        message = f"The schedule {change.name} of {change.worker} is invalid. Nothing was changed."
-        raise UsageError(message, fields=error.fields) from None
-
-
-def _schedule_body(schedule: ProjectSchedule) -> dict[str, Any]:
-    return {"name": schedule.name, **{name: getattr(schedule, name) for name in _SCHEDULE_FIELDS}}
 
 
 def _plan_webhooks(project: Project, state: ServerState) -> Iterator[ResourceChange]:

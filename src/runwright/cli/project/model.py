@@ -1,7 +1,8 @@
 """What a `runwright.toml` says, as values. The fields of a worker and a schedule are the API's."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -146,6 +147,19 @@ class ProjectFile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, dict[str, Any]] = {}
 
 
+class ProjectPlaces(Protocol):
+    """Collects what is wrong with definitions that were read from a file, each with its line there."""
+
+    def add(self, kind: str, number: int, below: Sequence[str | int], message: str) -> None:
+        """Note a problem of the definition of a kind (`worker`) with this number, or of what is below it."""
+
+    def line_text(self, kind: str, number: int, below: Sequence[str | int]) -> str:
+        """Return the place of a key: `runwright.toml:7: worker[0].secrets`."""
+
+    def raise_if_any(self) -> None:
+        """Raise UsageError with all that was added."""
+
+
 class Project(msgspec.Struct, kw_only=True):
     """A folder that can be deployed."""
 
@@ -155,3 +169,5 @@ class Project(msgspec.Struct, kw_only=True):
     workers: list[ProjectWorker]
     webhooks: list[ProjectWebhook] = []
     automations: list[ProjectAutomation] = []
+    places: "ProjectPlaces | None" = None
+    """Where all of it is in the file; None without one."""

@@ -33,6 +33,10 @@ class Positions:
             path = path[:-1]
         return self._lines.get(path, 1)
 
+    def has(self, path: KeyPath) -> bool:
+        """Return whether there is a line with this key."""
+        return path in self._lines
+
     def _read(self, number: int, line: str) -> None:
         rest = line
         if not self._open_string and not self._depth:

@@ -21,6 +21,7 @@ from runwright.cli.project.model import (
     ProjectWorker,
 )
 from runwright.cli.project.names import FILE_NAME
+from runwright.cli.project.places import FilePlaces
 from runwright.cli.project.positions import KeyPath, Positions
 from runwright.cli.project.secrets_in_files import has_secret, how_to_keep, secret_like
 from runwright.cli.project.tables import FileProblems, check_table, unknown_key
@@ -91,6 +92,9 @@ class _Reader:
         )
         self._check_repeated(project)
         self._problems.raise_if_any()
+        counts = {kind: len(self._top.get(kind, [])) for kind in ("webhook", "automation")}
+        names = [worker.name for worker in project.workers]
+        project.places = FilePlaces(self._problems, environment or "", names, counts)
         return project
 
     def _environment(self, name: str | None) -> dict[str, Any]:

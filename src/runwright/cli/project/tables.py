@@ -34,6 +34,14 @@ class FileProblems:
         """Note a problem of the key with this path."""
         self._found.append((self._positions.line_of(path), shown or key_text(path), message))
 
+    def has(self, path: KeyPath) -> bool:
+        """Return whether the file has this key."""
+        return self._positions.has(path)
+
+    def place_of(self, path: KeyPath) -> str:
+        """Return the file and the line of a key."""
+        return f"{self._file_name}:{self._positions.line_of(path)}"
+
     def raise_if_any(self) -> None:
         """Raise UsageError with all problems, by line."""
         if not self._found:

@@ -40,3 +40,10 @@ class SystemInfo(Info, frozen=True, kw_only=True):
     database: dict[str, Any]
     storage: list[dict[str, Any]] = msgspec.field(default_factory=list)
     disks: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+class CheckInfo(Info, frozen=True, kw_only=True):
+    """What a check of definitions found that is not wrong, but probably not meant either."""
+
+    warnings: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    """By field."""

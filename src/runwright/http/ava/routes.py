@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from runwright.http.ava.analytics.routes import ROUTES as ANALYTICS
 from runwright.http.ava.audit.routes import ROUTES as AUDIT
 from runwright.http.ava.bulk.routes import ROUTES as BULK
+from runwright.http.ava.checks.routes import ROUTES as CHECKS
 from runwright.http.ava.document import document_routes
 from runwright.http.ava.events.routes import ROUTES as EVENTS
 from runwright.http.ava.inbox.routes import ROUTES as INBOX
@@ -34,7 +35,7 @@ from runwright.http.routing import Route
 def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
-        *(*WORKERS, *STATE, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS),
+        *(*WORKERS, *STATE, *SECRETS, *VERSIONS, *VERSION_FILES, *CHECKS, *BULK, *JOBS),
         *(*SHARES, *SHARING, *SHARED, *SCHEDULES),
         *(*QUEUES, *RUNTIMES, *ANALYTICS, *INBOX, *EVENTS, *STREAM, *WEBHOOKS),
         *(*TENANTS, *KEYS, *SESSION, *TOKENS, *WHOAMI, *AUDIT, *SYSTEM),

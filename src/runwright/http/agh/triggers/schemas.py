@@ -20,7 +20,7 @@ from runwright.core.struct_fields import patch_type
 from runwright.http.agh.fields import NextCursor, Time, copied_fields, given_fields, shown_fields
 from runwright.http.agh.jobs.schemas import JobQuery
 from runwright.http.agh.loose_json import VERBATIM
-from runwright.http.agh.triggers.event_names import event_warning
+from runwright.http.trigger_events import event_warning
 
 _SECRET: Final = "webhook_secret_value"  # noqa: S105  a name, not a secret
 _OVERLAP: Final = "webhook_secret_overlap_seconds"

@@ -79,12 +79,11 @@ Jitter = Annotated[
 ]
 
 
-class ScheduleIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A schedule to create."""
+class UnboundScheduleIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A schedule of a worker that may not exist yet."""
 
-    openapi_name: ClassVar[str] = "CreateScheduleBody"
+    openapi_name: ClassVar[str] = "CheckedSchedule"
 
-    worker_id: WorkerId
     cron: CronText
     timezone: ZoneText
     name: ScheduleName | None = None
@@ -94,6 +93,14 @@ class ScheduleIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     overlap: OverlapChoice = Overlap.ALLOW
     misfire_grace_seconds: Grace = DEFAULT_GRACE_SECONDS
     jitter_seconds: Jitter = 0
+
+
+class ScheduleIn(UnboundScheduleIn, forbid_unknown_fields=True, kw_only=True):
+    """A schedule to create."""
+
+    openapi_name: ClassVar[str] = "CreateScheduleBody"
+
+    worker_id: WorkerId
 
 
 SchedulePatch: Final = patch_type(
@@ -278,6 +285,11 @@ _RULES: Final[dict[str, Rule]] = {
 _READ_ONLY: Final = read_only(ScheduleIn, ScheduleOut)
 
 CREATE_SCHEDULE: Final = Validator(ScheduleIn, _RULES, _READ_ONLY)
+CHECK_SCHEDULE: Final = Validator(
+    UnboundScheduleIn,
+    {name: rule for name, rule in _RULES.items() if name != "worker_id"},
+    _READ_ONLY,
+)
 CHANGE_SCHEDULE: Final = Validator(SchedulePatch, _RULES, _READ_ONLY)
 LIST_SCHEDULES: Final = Validator(ScheduleQuery, {"worker_id": plausible_id, "q": storable_text})
 LIST_TICKS: Final = Validator(TickQuery)

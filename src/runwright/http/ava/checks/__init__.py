@@ -1,0 +1,1 @@
+"""Checking definitions without creating anything."""
