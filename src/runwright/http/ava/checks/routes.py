@@ -11,7 +11,15 @@ from runwright.automations.errors import DefinitionError
 from runwright.automations.model import WEBHOOK_EVENT, AutomationCreate, JobDefinition, TriggerDefinition
 from runwright.core.errors import InvalidError, MalformedError, QuotaError
 from runwright.http.ava.authorization import WRITES
-from runwright.http.ava.checks.schemas import CHECK, MOST_DEFINITIONS, CheckIn, CheckOut, WorkerCheckIn
+from runwright.http.ava.checks.schemas import (
+    CHECK,
+    MOST_DEFINITIONS,
+    CheckIn,
+    CheckOut,
+    SchemaPart,
+    VersionPart,
+    WorkerCheckIn,
+)
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data
 from runwright.http.ava.schedules.schemas import CHECK_SCHEDULE
@@ -23,7 +31,6 @@ from runwright.http.request import Request
 from runwright.http.routing import Routes
 from runwright.http.trigger_events import event_warning
 from runwright.http.validation import Problems, Validator
-from runwright.workers.model import RuntimeName
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -66,19 +73,6 @@ async def check_definitions(request: Request) -> Data[CheckOut]:
     await check.everything(body)
     check.problems.raise_if_any()
     return Data(CheckOut(valid=True, warnings=check.warnings))
-
-
-class _Version(msgspec.Struct):
-    """What decides about the release line."""
-
-    runtime: RuntimeName | None = None
-    runtime_version: str | None = None
-
-
-class _Schema(msgspec.Struct):
-    """The input schema alone."""
-
-    input_schema: dict[str, Any] | None = None
 
 
 def _decoded(definition: msgspec.Raw, kind: type[S]) -> S:
@@ -133,7 +127,7 @@ class _Check:
         is_valid = True
         for check in (self._worker, self._version, self._schema):
             is_valid = await self._one(f"{place}.definition", check, worker.definition) and is_valid
-        schema = _decoded(worker.definition, _Schema).input_schema if is_valid else None
+        schema = _decoded(worker.definition, SchemaPart).input_schema if is_valid else None
 
         async def check_schedule(definition: msgspec.Raw, _place: str) -> None:
             await self._schedule(definition, schema)
@@ -148,14 +142,14 @@ class _Check:
 
     async def _version(self, definition: msgspec.Raw, _place: str) -> None:
         """Check the release line, also where other fields are wrong."""
-        version = _decoded(definition, _Version)
+        version = _decoded(definition, VersionPart)
         if version.runtime is not None:
             runtimes = await self._services.reports.runtimes()
             require_version(runtimes[version.runtime.value], version.runtime_version)
 
     async def _schema(self, definition: msgspec.Raw, _place: str) -> None:
         """Check the input schema, also where other fields are wrong."""
-        schema = _decoded(definition, _Schema).input_schema
+        schema = _decoded(definition, SchemaPart).input_schema
         if schema is not None and not any(True for _ in check_input_schema(schema)):
             await self._services.workers.check_schema(self._request.tenant_id, schema)
 

@@ -1,12 +1,13 @@
 """The schemas of checks."""
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
 
 from runwright.http.ava.envelopes import JsonObject
 from runwright.http.validation import Validator
+from runwright.workers.model import RuntimeName
 
 MOST_DEFINITIONS: Final = 500
 """Of each kind, and of all schedules."""
@@ -54,6 +55,19 @@ class CheckOut(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, list[str]],
         Meta(description="By field: what is accepted, and will not do what was probably meant."),
     ]
+
+
+class VersionPart(msgspec.Struct):
+    """What decides about the release line."""
+
+    runtime: RuntimeName | None = None
+    runtime_version: str | None = None
+
+
+class SchemaPart(msgspec.Struct):
+    """The input schema alone."""
+
+    input_schema: dict[str, Any] | None = None
 
 
 CHECK: Final = Validator(CheckIn)

@@ -41,7 +41,9 @@ _CREATED: Final = 201
 _NO_CONTENT: Final = 204
 
 
-@ROUTES.add("POST", "", SIGNS_IN, "Open a session", body=SessionIn, errors=(422,), example={})
+@ROUTES.add(
+    "POST", "", SIGNS_IN, "Open a session", body=SessionIn, errors=(422,), example={"ttl_seconds": 3600}
+)
 async def open_session(request: Request) -> Reply[Data[SessionOut]]:
     """Sign a browser in: the answer sets a cookie that takes the place of the key.
 
@@ -117,7 +119,9 @@ async def redeem_link(request: Request) -> Reply[Data[SessionOut]]:
     return _signed_in(request, session, text)
 
 
-@TOKEN_ROUTES.add("POST", "", READS, "Make a read token", body=TokenIn, errors=(422,), example={})
+@TOKEN_ROUTES.add(
+    "POST", "", READS, "Make a read token", body=TokenIn, errors=(422,), example={"ttl_seconds": 300}
+)
 async def create_token(request: Request) -> Data[TokenOut]:
     """A key for a short time that only reads, as `tenant-viewer`: for pages that call the API themselves."""
     _require_key(request)

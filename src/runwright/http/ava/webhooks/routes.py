@@ -102,7 +102,7 @@ async def test_webhook(request: Request) -> TestedOut:
     body=RotateSecretIn,
     status=200,
     errors=(404, 422),
-    example={},
+    example={"overlap_seconds": 3600},
 )
 async def rotate_secret(request: Request) -> RotatedWebhookOut:
     """Until the old secret expires, every delivery is signed with both, the new one first."""
