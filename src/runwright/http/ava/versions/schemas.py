@@ -25,7 +25,10 @@ RUNTIME_VERSION: Final = rf"^({SERVER_DEFAULT}|[0-9]{{1,3}}(\.[0-9]{{1,3}})?)$"
 VERSION_PATTERN: Final = "^[1-9][0-9]{0,8}$"
 _IS_VERSION: Final = re.compile(VERSION_PATTERN.rstrip("$") + r"\Z")
 
-_ARCHIVE: Final = {"schema": {"type": "string", "format": "binary"}}
+_ARCHIVE: Final = {
+    "schema": {"type": "string", "format": "binary"},
+    "example": "(the bytes of a zip archive with main.py)",
+}
 _FORM: Final = {
     "schema": {
         "type": "object",
@@ -38,7 +41,12 @@ _FORM: Final = {
         },
         "required": [FILE_FIELD],
         "additionalProperties": False,
-    }
+    },
+    "example": {
+        FILE_FIELD: "(the bytes of a zip archive with main.py)",
+        "entrypoint": "main.py",
+        "message": "Handle empty rows",
+    },
 }
 BUNDLE_CONTENT: Final[dict[str, Any]] = {
     **dict.fromkeys(KINDS, _ARCHIVE),
