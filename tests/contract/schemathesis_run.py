@@ -75,7 +75,7 @@ def check_names(document: Mapping[str, Any], unsayable: Mapping[str, Sequence[st
 def _config(checks: Sequence[str], unsayable: Mapping[str, Sequence[str]]) -> str:
     excepted = sorted(name for names in unsayable.values() for name in names)
     lines = ["[checks]", "enabled = false", *(f"{check}.enabled = true" for check in checks)]
-    for phase in ("examples", "fuzzing"):
+    for phase in ("examples", "fuzzing", "stateful"):
         lines += [f"[phases.{phase}.checks]", f"{ACCEPTANCE}.enabled = false"]
     if excepted:
         lines += ["[[operations]]", f"include-name = {json.dumps(excepted)}"]

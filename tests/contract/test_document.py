@@ -20,6 +20,7 @@ UNSAYABLE: Final = {
         "GET /v1/shared/job/logs",
         "POST /v1/ava/jobs/bulk",
     ),
+    "a field is in the query or in the form, but not in both": ("POST /v1/ava/workers/{worker_id}/deploy",),
     "a text has at most 20 ids, with commas between them": ("GET /v1/ava/events",),
     "a text is a cron expression": (
         "GET /v1/ava/schedules/preview",

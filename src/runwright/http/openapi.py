@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from runwright.core.roles import Role
 from runwright.http.request import Request
-from runwright.http.response import JSON, Reply
+from runwright.http.response import EVENT_STREAM, JSON, Reply
 from runwright.http.routing import Dialect, Handler, Route, Routes
 
 Json = dict[str, Any]
@@ -312,7 +312,8 @@ def _parameters(route: Route, style: DocumentStyle, types: _Types) -> list[Json]
 def _responses(route: Route, style: DocumentStyle, types: _Types) -> Json:
     success: Json = {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in style.headers}}
     if route.produces != JSON:
-        success["content"] = {route.produces: {"schema": _EVENT}}
+        sent = _EVENT if route.produces == EVENT_STREAM else {"type": "string"}
+        success["content"] = {route.produces: {"schema": sent}}
     elif (kind := success_type(route.handler)) is not None:
         success["content"] = {JSON: {"schema": types.reference(kind)}}
     statuses = {route.status: "Success"}

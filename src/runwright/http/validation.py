@@ -48,6 +48,8 @@ MOST_CONTAINERS: Final = 20_000
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 _LOST_PLUS: Final = re.compile(r"(T[0-9:.]+) (\d\d:?\d\d)\Z", re.ASCII)
 _UNKNOWN: Final = "Is not a known field."
+_WHOLE: Final = re.compile(rb"(-?[0-9]+)\.0+")
+"""An integer, in the words of JSON Schema, as some languages write it."""
 
 
 class Validator(Generic[T]):
@@ -260,7 +262,13 @@ def _refuse_other_than_object(body: bytes | msgspec.Raw) -> NoReturn:
 
 
 def _decode_field(raw: msgspec.Raw, kind: Any) -> object:  # noqa: ANN401  a type expression has no type
-    return msgspec.json.decode(raw, type=kind)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError:
+        whole = _WHOLE.fullmatch(bytes(raw).strip())
+        if whole is None:
+            raise
+        return msgspec.json.decode(whole[1], type=kind)
 
 
 def _convert_text(text: str, kind: Any) -> object:  # noqa: ANN401  a type expression has no type

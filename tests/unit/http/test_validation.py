@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from runwright.core.errors import InvalidError
+from runwright.core.errors import InvalidError, MalformedError
 from runwright.http.validation import Problem, Validator
 
 
@@ -72,3 +72,11 @@ def test_a_rule_with_very_many_problems_is_stopped() -> None:
     body = b'{"name": "n", "items": [' + b",".join([b"1"] * 100_000) + b"]}"
     assert len(fields_of(Validator(Body, {"items": object_lazily}), body)) == 100
     assert yielded < 300
+
+
+def test_an_integer_may_be_written_with_a_fraction_of_zero_as_json_schema_has_it() -> None:
+    assert Validator(Body).from_json(b'{"name": "n", "a-value": -41042.0}').value == -41042
+    for other in (b"1.5", b'"1.0"', b"1.", b"true"):
+        with pytest.raises((InvalidError, MalformedError)):
+            Validator(Body).from_json(b'{"name": "n", "a-value": %b}' % other)
+    assert set(fields_of(Validator(Body), b'{"name": 1.0}')) == {"name"}

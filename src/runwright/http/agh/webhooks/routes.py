@@ -8,7 +8,7 @@ tenant and replays (409).
 import hmac
 import re
 from collections import Counter
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -48,6 +48,20 @@ class DeliveryEnvelope(msgspec.Struct, frozen=True):
     """The result of a webhook delivery."""
 
     result: DeliveryResult
+
+
+class ChallengeQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The question of a sender that verifies the URL before it sends, as Meta does."""
+
+    mode: Annotated[Literal["subscribe"], Meta(description="What is asked for.")] = msgspec.field(
+        name="hub.mode"
+    )
+    challenge: Annotated[
+        str, Meta(description="What to answer with.", pattern=r"^[A-Za-z0-9._~-]{1,256}$")
+    ] = msgspec.field(name="hub.challenge")
+    verify_token: Annotated[
+        str, Meta(description="The `webhook_id` of the trigger, or one of its secrets.")
+    ] = msgspec.field(name="hub.verify_token")
 
 
 def _other_signatures() -> dict[str, list[str]]:
@@ -112,13 +126,27 @@ async def deliver_workspace_webhook(request: Request) -> DeliveryEnvelope | Resp
     return await _deliver(request, parse_webhook_path(request.params["endpoint"].strip(), workspace))
 
 
-@ROUTES.add("GET", "/global/{endpoint}", None, precondition=check_delivery)
+_VERIFICATION: Final[dict[str, Any]] = {
+    "precondition": check_delivery,
+    "query": ChallengeQuery,
+    "produces": "text/plain",
+    "errors": (404,),
+}
+
+
+@ROUTES.add("GET", "/global/{endpoint}", None, "Verify the URL of one global webhook", **_VERIFICATION)
 async def verify_global_webhook(request: Request) -> Response:
     """Answer the challenge of a sender that verifies the URL before it sends, as Meta does."""
     return await _echo(request, parse_webhook_path(request.params["endpoint"].strip()))
 
 
-@ROUTES.add("GET", "/workspaces/{workspace_id}/{endpoint}", None, precondition=check_delivery)
+@ROUTES.add(
+    "GET",
+    "/workspaces/{workspace_id}/{endpoint}",
+    None,
+    "Verify the URL of one workspace-scoped webhook",
+    **_VERIFICATION,
+)
 async def verify_workspace_webhook(request: Request) -> Response:
     """Answer the challenge of a sender that verifies the URL before it sends, as Meta does."""
     path = parse_webhook_path(request.params["endpoint"].strip(), request.params["workspace_id"].strip())
