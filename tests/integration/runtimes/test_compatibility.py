@@ -216,6 +216,35 @@ def handler(input, env):
     assert again.said == [("info", "next")]
 
 
+async def test_what_python_prints_follows_a_redirected_descriptor_until_the_job_ends(stage: Stage) -> None:
+    source = """
+import os, subprocess, sys
+def handler(input, env):
+    if input == "look":
+        print("printed")
+        subprocess.run(["echo", "by a child"])
+        return None
+    kept = os.dup(1)
+    os.dup2(os.open("/tmp/captured", os.O_RDWR | os.O_CREAT), 1)
+    print("captured")
+    print("without an end", end="")
+    subprocess.run(["echo", ", and a child"])
+    found = open("/tmp/captured").read()
+    if input != "leave":
+        os.dup2(kept, 1)
+        print("restored")
+    return found
+"""
+    played = await stage.run(source, input=b'"restore"')
+    assert played.output == "captured\nwithout an end, and a child\n"
+    assert played.said == [("info", "restored")]
+    assert (await stage.run(source, input=b'"leave"')).said == []
+    assert sorted(text for _, text in (await stage.run(source, input=b'"look"')).said) == [
+        "by a child",
+        "printed",
+    ]
+
+
 async def test_streams_and_error_listeners_of_node_behave_as_nodes_own(stage: Stage) -> None:
     source = """
 const { pipeline } = require('stream/promises')
@@ -295,6 +324,7 @@ async def test_a_value_that_json_would_drop_is_converted_or_refused_by_name(
         "{ a: Promise.resolve(1) }": "a Promise",
         "{ body: (await import('node:stream')).Readable.from(['a']) }": "a stream",
         "[new ArrayBuffer(1)]": "an ArrayBuffer",
+        "[new DataView(new ArrayBuffer(1))]": "a DataView",
     }
     for value, name in refused.items():
         outcome = (await stage.run(f"{begin} async () => ({value})", runtime=runtime)).outcome

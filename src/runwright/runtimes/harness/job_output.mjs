@@ -225,12 +225,14 @@ const HINTS = {
   Promise: ' that was not awaited',
   Blob: '; return its text, or its bytes in base64',
   ArrayBuffer: '; return its bytes in base64',
+  DataView: '; return its bytes in base64',
 }
 
 const named = (kind) => `${/^[aeiou]/i.test(kind) ? 'an' : 'a'} ${kind}`
 
 function expressible (_key, value) {
-  if (value === null || typeof value !== 'object' || isArray(value) || ArrayBuffer.isView(value)) return value
+  if (value === null || typeof value !== 'object' || isArray(value)) return value
+  if (ArrayBuffer.isView(value) && toString.call(value) !== '[object DataView]') return value
   if (typeof value.pipe === 'function' && typeof value.on === 'function') throw new TypeError('a stream; return what is in it')
   const kind = toString.call(value).slice(8, -1)
   if (EMPTY.includes(kind) || keys(value).length) return value

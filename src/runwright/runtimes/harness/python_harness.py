@@ -292,6 +292,7 @@ class PythonHarness:
             self._flush_library(None)
         for stream in self._streams:
             stream.finish()
+            stream.output.restore()
         if any(map(is_detached, self._streams)):
             self._replace_detached()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import contextvars
 import io
 import logging
+import os
 import sys
 import threading
 
@@ -41,6 +43,22 @@ class RawOutput(io.RawIOBase):
         self.holds = False
         """Whether a flush sends whole lines only."""
         self._fd = fd
+        self._place = self._where()
+        self._original = os.dup(fd)
+
+    def _where(self) -> tuple[int, int] | None:
+        """Return what the descriptor leads to; None if it is closed."""
+        try:
+            found = os.fstat(self._fd)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def restore(self) -> None:
+        """Undo what the job has done to the descriptor, which children of the next job inherit."""
+        if self._where() != self._place:
+            with contextlib.suppress(OSError):  # it may have closed the copy too
+                os.dup2(self._original, self._fd)
 
     def writable(self) -> bool:
         """Return True."""
@@ -59,8 +77,16 @@ class RawOutput(io.RawIOBase):
         return job is not None and job != self.log.assignment_id and not self.log.forked
 
     def write(self, data: Any) -> int:
-        """Send it; what ends no line, too, for the process may be killed next."""
+        """Send it; what ends no line, too, for the process may be killed next.
+
+        Where user code leads the descriptor elsewhere with `dup2`, as redirections do, it goes there.
+        """
         content = bytes(data)
+        if self._where() not in {self._place, None}:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+            return len(content)
         with self.log.lock:
             if not self.is_stale():
                 self.lines.take(content)
