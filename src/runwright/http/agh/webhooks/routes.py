@@ -1,4 +1,4 @@
-"""The routes and schemas of incoming webhooks. They take no API key: the signature is the credential.
+"""The routes of incoming webhooks. They take no API key: the signature is the credential.
 
 The order of the checks is part of the API: the path (400), the headers (400), the size of the body (413),
 the trigger (404), the timestamp (401), the secret (400), the signature (401), then the limits of the
@@ -8,11 +8,9 @@ tenant and replays (409).
 import hmac
 import re
 from collections import Counter
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import msgspec
-from msgspec import Meta
 from starlette.responses import PlainTextResponse, Response
 
 from runwright.automations.errors import DefinitionError
@@ -30,38 +28,12 @@ from runwright.core.errors import ForbiddenError
 from runwright.http.agh.auth import check_delivery
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import WaitQuery, read_query
-from runwright.http.agh.runs.schemas import RunOut, run_out
+from runwright.http.agh.runs.schemas import run_out
+from runwright.http.agh.webhooks.schemas import ChallengeQuery, DeliveryEnvelope, DeliveryResult
 from runwright.http.principal import admit_tenant
 from runwright.http.request import Request
 from runwright.http.response import JsonResponse
 from runwright.http.routing import Routes
-
-
-class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The result of a webhook delivery."""
-
-    matched: Annotated[int, Meta(description="The number of matching triggers: 0 or 1.")]
-    runs: list[RunOut] = []
-
-
-class DeliveryEnvelope(msgspec.Struct, frozen=True):
-    """The result of a webhook delivery."""
-
-    result: DeliveryResult
-
-
-class ChallengeQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The question of a sender that verifies the URL before it sends, as Meta does."""
-
-    mode: Annotated[Literal["subscribe"], Meta(description="What is asked for.")] = msgspec.field(
-        name="hub.mode"
-    )
-    challenge: Annotated[
-        str, Meta(description="What to answer with.", pattern=r"^[A-Za-z0-9._~-]{1,256}$")
-    ] = msgspec.field(name="hub.challenge")
-    verify_token: Annotated[
-        str, Meta(description="The `webhook_id` of the trigger, or one of its secrets.")
-    ] = msgspec.field(name="hub.verify_token")
 
 
 def _other_signatures() -> dict[str, list[str]]:
