@@ -132,6 +132,7 @@ def test_cancel_all_queued_jobs_of_one_worker(newcomer: Newcomer, tenant: Api) -
     newcomer.click("menuitem", re.compile("Cancel its queued jobs"))
     dialog = newcomer.page.get_by_role("dialog")
     expect(dialog).to_contain_text("the worker Import")
+    expect(dialog).to_contain_text("and 65 more")
     newcomer.click("button", "Cancel 70 jobs")
     expect(dialog).to_contain_text(re.compile("Cancelled ?70"))
     assert newcomer.steps <= 5
