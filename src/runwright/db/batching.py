@@ -150,7 +150,7 @@ class Batcher(Generic[Item, Result]):
         """Queue one item; return a future that resolves with its result after the commit.
 
         A request whose patience is over gets UnavailableError; its item may be committed nevertheless, unless
-        it was still waiting for its batch.
+        it was still waiting for its batch. Where items are kept for ever, no request has patience for them.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
@@ -158,7 +158,7 @@ class Batcher(Generic[Item, Result]):
             future.set_exception(UnavailableError("The server is stopping."))
             return future
         waiting = patience.current()
-        if waiting is not None:
+        if waiting is not None and self._retry_seconds < math.inf:
             self._patient.add(waiting, future)
         self._waiting.append((item, future))
         if not self._starting and self._drains < self._max_in_flight:

@@ -7,7 +7,8 @@ then: no statement and no ping of this process had an answer for `SILENT_SECONDS
 take as long as the statement's own class allows.
 
 Between two waits that are further apart than `PATIENCE_SECONDS` (an upload, a stream) the patience is
-renewed. Without a Patience, in loops, nothing here applies.
+renewed. Without a Patience, in loops, nothing here applies; nor does that of a request that is over to what
+it has left behind: tasks, timers and readers have the context in which they were made.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ class Patience:
         self._availability = availability
         self._ends_at: float | None = None
         self._waited_at = 0.0
+        self.over = False
+        """Whether its request has been served."""
 
     def begin(self) -> float:
         """Return when the patience of a wait that begins now is over, by the loop's clock."""
@@ -64,7 +67,8 @@ _patience: ContextVar[Patience | None] = ContextVar("patience", default=None)
 
 def current() -> Patience | None:
     """Return the patience of the request that is being served; None elsewhere."""
-    return _patience.get()
+    one = _patience.get()
+    return None if one is None or one.over else one
 
 
 P = TypeVar("P", bound=Patience | None)
@@ -84,6 +88,8 @@ class _Serving(Generic[P]):
 
     def __exit__(self, *_: object) -> None:
         _patience.reset(self._token)
+        if self._patience is not None:
+            self._patience.over = True
 
 
 def patience(availability: Availability) -> AbstractContextManager[Patience]:
@@ -100,7 +106,7 @@ class Wait:
     """An asynchronous context in which the current request, if there is one, awaits the database."""
 
     def __init__(self) -> None:
-        self._patience = _patience.get()
+        self._patience = current()
 
     async def __aenter__(self) -> Self:
         if self._patience is not None:

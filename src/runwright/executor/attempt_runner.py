@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from runwright.core.clock import Clock
 from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
 from runwright.db.errors import invalid
+from runwright.db.patience import unhurried
 from runwright.db.pool import Database
 from runwright.executor.lease import Lease
 from runwright.executor.preparation import Preparation, Refusal
@@ -166,8 +167,9 @@ class AttemptRunner:
         return {(attempt.job_id, attempt.fence) for attempt in self._attempts.values()} | self._lost_claims
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run `work` beside the claims."""
-        task = asyncio.get_running_loop().create_task(work)
+        """Run `work` beside the claims; what it starts outlives the request that caused it."""
+        with unhurried():
+            task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -1,18 +1,20 @@
 """A request waits for a silent database once and not once per call; for one that answers it waits on."""
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+import asyncpg
 import pytest
 
 from runwright.db import patience as module
 from runwright.db.availability import Availability, DatabaseAwayError
 from runwright.db.batching import Batcher, retry_transient
 from runwright.db.connection import UNLIMITED
-from runwright.db.patience import Wait, patience
+from runwright.db.patience import Wait, current, patience
 from runwright.db.pool import Pool, close_pool, open_pool
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.model import new_key_text
@@ -139,7 +141,7 @@ async def test_what_waits_for_a_batch_is_refused_and_not_written_later() -> None
         await hanging.wait()
         return items
 
-    batcher: Batcher[int, int] = Batcher(flush, max_items=1, retry_seconds=float("inf"))
+    batcher: Batcher[int, int] = Batcher(flush, max_items=1, retry_seconds=3600)
     with patience(Availability()):
         first, second = batcher.add(1), batcher.add(2)
         for future in (first, second):
@@ -158,7 +160,7 @@ async def test_a_batch_that_fails_again_and_again_is_refused_though_pings_are_an
         raise ConnectionResetError
 
     availability = Availability()
-    batcher: Batcher[int, int] = Batcher(flush, retry_seconds=float("inf"))
+    batcher: Batcher[int, int] = Batcher(flush, retry_seconds=3600)
     async with answering(availability), asyncio.timeout(GUARD_SECONDS):
         with patience(availability), pytest.raises(DatabaseAwayError):
             await batcher.add(1)
@@ -186,3 +188,40 @@ async def test_loops_and_batches_of_many_wait_on(pool: Pool) -> None:
         assert await batcher.add(1) == 1
     assert await pool.fetchval("SELECT 1 FROM pg_sleep(0.5)") == 1
     await batcher.stop()
+
+
+async def test_what_a_request_has_left_behind_has_not_its_patience() -> None:
+    served = asyncio.Event()
+
+    async def left_behind() -> tuple[object, object]:
+        during = current()
+        await served.wait()
+        return during, current()
+
+    with patience(Availability()) as own:
+        task = asyncio.create_task(left_behind())
+        await asyncio.sleep(0)
+    served.set()
+    assert await task == (own, None)
+
+
+async def test_what_is_kept_for_ever_is_refused_to_no_request() -> None:
+    tries, lasting = 0, asyncio.Event()
+
+    async def flush(items: Sequence[int]) -> Sequence[int]:
+        nonlocal tries
+        tries += 1
+        if not lasting.is_set():
+            raise asyncpg.DiskFullError("no space left")
+        return items
+
+    batcher: Batcher[int, int] = Batcher(flush, retry_seconds=math.inf)
+    bounded: Batcher[int, int] = Batcher(flush, retry_seconds=GUARD_SECONDS)
+    with patience(Availability()):
+        kept, request = batcher.add(1), bounded.add(2)
+        with pytest.raises(DatabaseAwayError):
+            await request
+    assert not kept.done()
+    lasting.set()
+    assert await kept == 1
+    await asyncio.gather(batcher.stop(), bounded.stop())

@@ -15,6 +15,8 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
+from runwright.db.availability import Availability
+from runwright.db.patience import current, patience
 from runwright.executor import attempt_runner, claim_loop
 from runwright.executor.preparation import Preparation
 from runwright.executor.worker_cache import LoadedWorker
@@ -402,6 +404,17 @@ async def test_work_beside_the_claims_is_forgotten_when_it_is_done(make_engine: 
         await asyncio.sleep(0)
     gc.collect()
     assert [task() for task in found] == [None]
+
+
+async def test_what_a_request_starts_beside_the_claims_has_not_its_patience(make_engine: MakeEngine) -> None:
+    found: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        found.set_result(current())
+
+    with patience(Availability()):
+        make_engine().executor.runner.spawn(work())
+        assert await found is None
 
 
 async def test_a_hand_back_that_cannot_be_written_is_reported(make_engine: MakeEngine) -> None:
