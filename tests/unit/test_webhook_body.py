@@ -113,3 +113,20 @@ def test_a_body_is_bounded_once_it_is_decompressed() -> None:
 def test_without_strictness_anything_is_a_text(body: bytes) -> None:
     found = read(body, "application/json", strict=False)
     assert (found.text, found.fields) == (body.decode(errors="replace"), None)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "meant"),
+    [
+        (r"\ud83d", "\ufffd"),
+        (r"a\uDE00b", "a\ufffdb"),
+        (r"\ud83d\ud83d\ude00", "\ufffd\N{GRINNING FACE}"),
+        (r"\\ud83d", r"\ud83d"),
+        (r"\\\ud83d\n", "\\\ufffd\n"),
+    ],
+)
+def test_half_a_character_at_which_a_sender_cut_a_text_is_replaced(escaped: str, meant: str) -> None:
+    text = f'{{"message": "{escaped}"}}'
+    assert read(text.encode()) == WebhookBody(text=text, fields={"message": meant})
+    assert read(urlencode({"payload": text}).encode(), FORM).fields == {"message": meant}
+    assert read(f"[{text}]".encode()).fields is None
