@@ -18,7 +18,13 @@ from runwright.http.services import EdgeSettings, ServerReports, Services
 from runwright.telemetry.prometheus import MetricRegistry
 
 OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}
-OPEN |= {"/v1/session/redeem", "/v1/shared/job", "/v1/shared/job/logs"}
+OPEN |= {
+    "/v1/shared/question",
+    "/v1/shared/question/answer",
+    "/v1/session/redeem",
+    "/v1/shared/job",
+    "/v1/shared/job/logs",
+}
 """Routes that need no key."""
 
 ADMINISTRATION = ("/v1/audit", "/v1/keys")
@@ -36,7 +42,7 @@ OWN_ACCESS = ("/v1/session", "/v1/tokens")
 ANSWER = ("POST", "/v1/ava/inbox/{item_id}/answer")
 """Where people decide."""
 
-GIVES_ACCESS = re.compile(r"(POST|PUT|DELETE) /v1/ava/(sharing|jobs/[^/]+/shares)")
+GIVES_ACCESS = re.compile(r"(POST|PUT|DELETE) /v1/ava/(sharing|jobs/[^/]+/shares|inbox/[^/]+/links)")
 """What shows jobs to people without a key, as keys do."""
 
 STREAM = ("GET", "/v1/ava/stream")

@@ -57,6 +57,7 @@ from runwright.jobs.service import Jobs
 from runwright.loops.pass_loop import PassLoop
 from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
+from runwright.questions.links import QuestionLinks
 from runwright.questions.service import Questions
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.backfills import Backfills
@@ -161,6 +162,9 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         automations=no_automations(database, jobs),
         inbox=Inbox({}),
         questions=Questions(database, clock=system_clock),
+        question_links=QuestionLinks(
+            database, Questions(database, clock=system_clock), clock=system_clock, platform_key=KEY
+        ),
         outgoing=OutgoingPolicy(),
         keys=ApiKeys(
             database, clock=system_clock, platform_key=KEY, unknown_keys=RateLimiter(Rate(0.001, STRANGERS))

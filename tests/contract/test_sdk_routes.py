@@ -23,6 +23,7 @@ ELSEWHERE = {
         ("POST", "/v1/session/redeem"),
     ),
     # for the visitors of a link, who have no key
+    *(("GET", "/v1/shared/question"), ("POST", "/v1/shared/question/answer")),
     *(("GET", "/v1/shared/job"), ("GET", "/v1/shared/job/logs")),
     # what senders of webhooks call, with a signature and no key
     *(("POST", "/api/webhooks/global/{}"), ("POST", "/api/webhooks/workspaces/{}/{}")),

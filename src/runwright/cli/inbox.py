@@ -228,6 +228,27 @@ def ask(  # noqa: PLR0913  one per flag
 
 @app.command()
 @writes
+def link(
+    remote: Remote,
+    *,
+    question: QuestionRef,
+    user: Annotated[str, typer.Option("--user", metavar="ID", help="Whose answer it is.")],
+    ttl: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="How long the link works: 1h, 7d; 30d at most.")
+    ] = "7d",
+) -> None:
+    """Print a link with which a user answers a question, once, without a key.
+
+    Examples:
+    $ runwright inbox link qst_01jd9x3v7m0000000000000000 --user ada --for 24h
+    """
+    seconds = int(require_duration("--for", ttl).total_seconds())
+    made = remote.writer.inbox.link(find_question(remote.client, question), user, ttl_seconds=seconds)
+    remote.output.thing(made, lambda: made.url)
+
+
+@app.command()
+@writes
 def withdraw(remote: Remote, *, question: QuestionRef) -> None:
     """End a question that a program has asked, without an answer.
 

@@ -11,6 +11,7 @@ from runwright.client.models.events import (
     EventInfo,
     EventListOptions,
     InboxInfo,
+    QuestionLinkInfo,
     StreamEntry,
     StreamHint,
     StreamOptions,
@@ -72,6 +73,13 @@ class InboxApi(DualMode[M]):
             json={"question": question, "payload": payload or {}, **options},
             headers=new_idempotency_key(idempotency_key),
         )
+
+    @call
+    async def link(self, item_id: str, user_id: str, *, ttl_seconds: int | None = None) -> QuestionLinkInfo:
+        """Make a link with which a user answers a question, once, without a key."""
+        ttl = {} if ttl_seconds is None else {"ttl_seconds": ttl_seconds}
+        route = "POST /v1/ava/inbox/{item_id}/links"
+        return await self._session.read(QuestionLinkInfo, route, item_id, json={"user_id": user_id, **ttl})
 
     @call
     async def withdraw(self, item_id: str) -> InboxInfo:

@@ -33,6 +33,7 @@ Prefix = Literal[
     "ses",
     "shr",
     "qst",
+    "qlk",
 ]
 
 AgentId = NewType("AgentId", str)

@@ -29,6 +29,7 @@ from runwright.job_views.service import JobViews
 from runwright.jobs.service import Jobs
 from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
+from runwright.questions.links import QuestionLinks
 from runwright.questions.service import Questions
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.backfills import Backfills
@@ -125,6 +126,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     automations: Automations
     inbox: Inbox
     questions: Questions
+    question_links: QuestionLinks
     events: EventServices
     keys: ApiKeys
     sessions: Sessions

@@ -25,6 +25,7 @@ from runwright.events.store import prune_events
 from runwright.jobs.store.prune import prune_jobs, prune_logs
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.loops.pruning_pace import PruningPace
+from runwright.questions.links import prune_links
 from runwright.questions.store import prune_questions
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit, error_text
@@ -96,6 +97,7 @@ class Pruner(DatabaseLoop):
             "questions": lambda now: prune_questions(
                 db, before=now - _days(retention.events_days), limit=_BATCH
             ),
+            "links to questions": lambda now: prune_links(db, now=now, limit=_BATCH),
             "job shares": lambda now: prune_shares(db, now=now, limit=_BATCH),
             "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),
             "bulk operations": lambda now: prune_operations(

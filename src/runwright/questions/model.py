@@ -125,6 +125,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             who = "the users that it names" if self.audience.user_ids else self.audience.role
             raise ForbiddenError(f"This question is for {who}.")
 
+    def may_come_to(self, person: "Person") -> bool:
+        """Return whether a person may answer, now or after the escalation."""
+        if any(name in self.barred for name in person.names):
+            return False
+        audiences = (self.audience, self.escalation)
+        return any(one is not None and one.includes(person.role, person.names) for one in audiences)
+
     def outcome(self) -> str:
         """Return how it ended, in words."""
         if self.status is QuestionStatus.WITHDRAWN:

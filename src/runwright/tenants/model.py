@@ -19,6 +19,7 @@ _RANDOM_BYTES: Final = 32
 _KEY: Final = re.compile(r"rwk_[A-Za-z0-9_-]{43}", re.ASCII)
 _SESSION: Final = re.compile(r"rw[stl]_[A-Za-z0-9_-]{43}", re.ASCII)
 _SHARE: Final = re.compile(r"rwj_[A-Za-z0-9_-]{43}", re.ASCII)
+_ANSWER: Final = re.compile(r"rwa_[A-Za-z0-9_-]{43}", re.ASCII)
 _TENANT_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
@@ -195,6 +196,16 @@ def new_share_text() -> str:
 def is_share_text(text: str) -> bool:
     """Return whether the text has the form of a share of a job."""
     return _SHARE.fullmatch(text) is not None
+
+
+def new_answer_text() -> str:
+    """Return the text of a new link to a question: 256 random bits after a prefix of its own."""
+    return "rwa_" + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def is_answer_text(text: str) -> bool:
+    """Return whether the text has the form of a link to a question."""
+    return _ANSWER.fullmatch(text) is not None
 
 
 def is_key_text(text: str) -> bool:

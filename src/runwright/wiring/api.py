@@ -36,7 +36,9 @@ from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.loops.pass_loop import PassLoop
 from runwright.loops.step_runner import StepRunner
+from runwright.questions.links import QuestionLinks
 from runwright.questions.model import PREFIX as ASKED
+from runwright.questions.service import Questions
 from runwright.schedules.backfills import Backfills, BackfillSteps
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.schedules import disable_schedules_of_deprecated
@@ -148,7 +150,7 @@ async def open_services(
     reader = _bundle_reader(res, db)
     executions = Executions(db, clock=res.clock, on_decided=res.event_notifications.appended)
     questions = open_questions(res, db)
-    keys, sessions, shares = await _open_credentials(res, db, stack)
+    keys, sessions, shares, links = await _open_credentials(res, db, questions, stack)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
         worker_state=WorkerState(db, clock=res.clock),
@@ -169,6 +171,7 @@ async def open_services(
         automations=open_automations(res, db, jobs, stack),
         inbox=Inbox({FLAGGED: FlaggedExecutions(db, executions), ASKED: AskedQuestions(questions)}),
         questions=questions,
+        question_links=links,
         events=await _open_events(res, db, submits, stack),
         keys=keys,
         sessions=sessions,
@@ -185,8 +188,8 @@ async def open_services(
 
 
 async def _open_credentials(
-    res: Resources, db: Database, stack: AsyncExitStack
-) -> tuple[ApiKeys, Sessions, JobShares]:
+    res: Resources, db: Database, questions: Questions, stack: AsyncExitStack
+) -> tuple[ApiKeys, Sessions, JobShares, QuestionLinks]:
     key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
     unknown = unknown_key_limiter(res.settings)
     keys = ApiKeys(db, clock=res.clock, platform_key=key, unknown_keys=unknown)
@@ -194,7 +197,16 @@ async def _open_credentials(
     stack.push_async_callback(loop.stop)
     loop.start()
     sessions = Sessions(db, clock=res.clock, platform_key=key, unknown=unknown)
-    return keys, sessions, JobShares(db, clock=res.clock, platform_key=key, unknown=unknown)
+    shares = JobShares(db, clock=res.clock, platform_key=key, unknown=unknown)
+    links = QuestionLinks(
+        db,
+        questions,
+        clock=res.clock,
+        platform_key=key,
+        unknown=unknown,
+        on_changed=res.event_notifications.appended,
+    )
+    return keys, sessions, shares, links
 
 
 def _tenancy(res: Resources, db: Database, admission: AdmissionControl) -> TenantServices:

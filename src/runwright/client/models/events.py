@@ -86,6 +86,18 @@ class InboxInfo(Info, frozen=True, kw_only=True):
     given: list[InboxAnswerInfo] = msgspec.field(default_factory=list)
 
 
+class QuestionLinkInfo(Info, frozen=True, kw_only=True):
+    """A link with which a user answers a question, once."""
+
+    id: str
+    question_id: str
+    user_id: str
+    created_at: datetime
+    expires_at: datetime
+    url: str
+    token: str
+
+
 class AudienceOptions(TypedDict, total=False):
     """Who may answer a question: everyone of a role, or the users that are named."""
 

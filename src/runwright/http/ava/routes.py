@@ -8,6 +8,7 @@ from runwright.http.ava.bulk.routes import ROUTES as BULK
 from runwright.http.ava.checks.routes import ROUTES as CHECKS
 from runwright.http.ava.document import document_routes
 from runwright.http.ava.events.routes import ROUTES as EVENTS
+from runwright.http.ava.inbox.routes import LINK_ROUTES as LINKED
 from runwright.http.ava.inbox.routes import ROUTES as INBOX
 from runwright.http.ava.jobs.routes import ROUTES as JOBS
 from runwright.http.ava.keys.routes import ROUTES as KEYS
@@ -37,7 +38,7 @@ def ava_routes() -> Sequence[Route]:
     resources = [
         *(*WORKERS, *STATE, *SECRETS, *VERSIONS, *VERSION_FILES, *CHECKS, *BULK, *JOBS),
         *(*SHARES, *SHARING, *SHARED, *SCHEDULES),
-        *(*QUEUES, *RUNTIMES, *ANALYTICS, *INBOX, *EVENTS, *STREAM, *WEBHOOKS),
+        *(*QUEUES, *RUNTIMES, *ANALYTICS, *INBOX, *LINKED, *EVENTS, *STREAM, *WEBHOOKS),
         *(*TENANTS, *KEYS, *SESSION, *TOKENS, *WHOAMI, *AUDIT, *SYSTEM),
     ]
     return [*resources, *document_routes(resources)]

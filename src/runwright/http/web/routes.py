@@ -45,7 +45,7 @@ _ASKED_FIRST: Final = b"".join(
     for path in (b"v1/session", b"v1/ava/whoami")
 )
 """What the scripts ask for first: browsers ask for it while they load these."""
-_OPEN_PAGES: Final = frozenset({"shared", "sign-in"})
+_OPEN_PAGES: Final = frozenset({"answer", "shared", "sign-in"})
 """Pages that need no session, so that they ask for none."""
 _METHODS: Final = ("GET", "HEAD")
 _NOT_MODIFIED: Final = 304

@@ -13,6 +13,7 @@ from runwright.http.ava.keys.schemas import RoleName
 from runwright.http.fields import format_optional_time, plausible_id, storable_text, to_out
 from runwright.http.validation import Problem, Validator
 from runwright.inbox.model import InboxItem, InboxStatus
+from runwright.questions.links import LINK_SECONDS, LONGEST_LINK_SECONDS, QuestionLink
 from runwright.questions.model import (
     ANSWERS,
     LONGEST_ANSWER,
@@ -24,6 +25,7 @@ from runwright.questions.model import (
     Audience,
     QuestionCreate,
 )
+from runwright.questions.service import Answered
 
 PAYLOAD_BYTES: Final = 16 * 1024
 """A larger payload is left out of lists."""
@@ -172,6 +174,50 @@ class InboxPageOut(msgspec.Struct, frozen=True):
     pagination: InboxPagination
 
 
+class LinkIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A link to make."""
+
+    openapi_name: ClassVar[str] = "LinkQuestionBody"
+
+    user_id: Annotated[str, Meta(min_length=1, max_length=_LONGEST_USER, description="Whose answer it is.")]
+    ttl_seconds: Annotated[
+        int, Meta(ge=60, le=LONGEST_LINK_SECONDS, description="For how long the link works.")
+    ] = LINK_SECONDS
+
+
+class NewLinkOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that was made: its address is shown this once."""
+
+    openapi_name: ClassVar[str] = "NewQuestionLink"
+
+    id: Annotated[str, Meta(description="`qlk_` and a lower-case ULID; the audit log names it as the key.")]
+    question_id: str
+    user_id: str
+    created_at: Time
+    expires_at: Time
+    url: Annotated[str, Meta(description="To be opened in a browser; its page shows a form.")]
+    token: Annotated[str, Meta(description="The part after `#token=`.")]
+
+
+class LinkedQuestionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A question as the person with a link sees it."""
+
+    openapi_name: ClassVar[str] = "LinkedQuestion"
+
+    id: str
+    status: InboxStatus
+    subject: str
+    question: Annotated[str | None, Meta(description="Null for a sensitive one.")]
+    answers: list[str]
+    payload: Annotated[AnyJson | None, Meta(description="Null for a sensitive one.")]
+    sensitive: Annotated[bool, Meta(description="Whether answering it needs a sign-in.")]
+    deadline: Time | None
+    user_id: Annotated[str, Meta(description="Whose answer the link gives.")]
+    used: Annotated[bool, Meta(description="Whether the link was used; it works once.")]
+    answer: Annotated[str | None, Meta(description="What ended the question.")]
+
+
+LINK: Final = Validator(LinkIn, {"user_id": storable_text})
 LIST_INBOX: Final = Validator(InboxQuery)
 
 
@@ -210,6 +256,33 @@ def item_out(item: InboxItem, *, most_bytes: int | None = None) -> InboxItemOut:
         user_ids=list(terms.user_ids),
         **{name: getattr(terms, name) for name in ("role", "quorum", "four_eyes", "sensitive", "default")},
         **{name: format_optional_time(getattr(terms, name)) for name in _TIMES},
+    )
+
+
+def new_link_out(link: QuestionLink, base: str, text: str) -> NewLinkOut:
+    """Return a new link; `base` is the address of the dashboard.
+
+    The fragment of an address is not sent to servers, so it is in no log.
+    """
+    return to_out(NewLinkOut, link, url=f"{base}/answer#token={text}", token=text)
+
+
+def linked_question_out(link: QuestionLink, answered: Answered) -> LinkedQuestionOut:
+    """Return what a link shows; of a sensitive question nothing that is in it."""
+    question = answered.question
+    hidden = question.sensitive
+    return LinkedQuestionOut(
+        id=question.id,
+        status=InboxStatus(question.status),
+        subject="" if hidden else question.subject,
+        question=None if hidden else question.question,
+        answers=[] if hidden else list(question.answers),
+        payload=None if hidden else question.payload,
+        sensitive=hidden,
+        deadline=format_optional_time(question.deadline),
+        user_id=link.user_id,
+        used=link.used_at is not None,
+        answer=None if hidden else question.answer,
     )
 
 

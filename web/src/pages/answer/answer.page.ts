@@ -1,0 +1,3 @@
+import { definePage } from "../../lib/pages.ts";
+
+export default definePage({ path: "/answer", title: "Question", open: true, load: () => import("./Answer.svelte") });
