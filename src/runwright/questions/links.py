@@ -2,7 +2,7 @@
 
 States of a link: open -> used, or its time passes, or its key ends. Reading with it changes nothing, however
 often: scanners of mail open every link, and some run the page's script. Only an answer that is taken uses it,
-in the transaction that takes the answer. It is the user's answer whom the link names; whoever makes the link
+in the transaction that takes the answer. It is the answer of the link's user; the caller who makes the link
 vouches for that, and may make keys too. A sensitive question is neither shown nor answered by a link.
 """
 
@@ -92,7 +92,9 @@ class QuestionLinks:
         QuotaError.
         """
         if KeyScope.READ not in caller.scopes:
-            raise ForbiddenError("Whoever makes a link must be able to read it: this key has no scope read.")
+            raise ForbiddenError(
+                "Making a link needs a key that can read the question: this one has no scope read."
+            )
         now = self._clock()
         text = new_answer_text()
         async with self._db.acquire() as db, db.transaction():
@@ -215,7 +217,7 @@ async def _count_open(db: PoolConnection, question_id: QuestionId, now: datetime
 
 
 def _person(link: QuestionLink) -> Person:
-    """Return the user of a link; whoever made it has the highest role of a tenant, and vouches."""
+    """Return the user of a link, for whom a caller of the highest role of a tenant vouches."""
     return Person(
         voter=link.user_id,
         user_id=link.user_id,
