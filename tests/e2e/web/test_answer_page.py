@@ -22,7 +22,7 @@ def test_a_question_is_answered_from_a_link_by_its_form_only(context: BrowserCon
     visitor.get_by_label("Keep").check()
     visitor.get_by_label("Why").fill("It was paid.")
     visitor.get_by_role("button", name="Answer").click()
-    expect(visitor.get_by_role("status")).to_contain_text("Keep")
+    expect(visitor.locator("main").get_by_role("status")).to_contain_text("Keep")
     answer = data_of(tenant.get(f"/inbox/{item['id']}"))["answer"]
     assert (answer["answer"], answer["note"], answer["by"]) == ("keep", "It was paid.", "ada")
     visitor.reload()
