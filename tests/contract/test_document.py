@@ -36,6 +36,9 @@ UNSAYABLE: Final = {
         "POST /v1/keys",
         "POST /v1/keys/{key_id}/rotate",
     ),
+    "answers differ, a default is one of them, and a default and a quorum need a time": (
+        "POST /v1/ava/inbox",
+    ),
     "a URL is one that the server may call": (
         "POST /v1/webhooks",
         "PATCH /v1/webhooks/{webhook_id}",
