@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import pytest
+
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool, PoolConnection
 from runwright.events.model import Event
@@ -21,9 +23,11 @@ class Sinks:
         self.db = db
         self.failures = 0
         self.bad: dict[int, str] = {}
+        self.slices: dict[str, list[int]] = {}
         self.telemetry = RecordedTelemetry()
 
     async def take(self, db: PoolConnection, pairs: Sequence[tuple[Event, str]], _now: datetime) -> int:
+        self.slices.setdefault(pairs[0][1].partition("_")[0], []).append(len(pairs))
         await db.executemany(
             "INSERT INTO got VALUES ($1, $2)", [(event.position, who) for event, who in pairs]
         )
@@ -65,6 +69,19 @@ async def test_a_kind_gets_its_own_and_one_that_nobody_knows_is_noted(database: 
     await sinks.route(1)
     assert [who for _, who in await sinks.got()] == ["agt_a", "agt_b", "wh_a"] * 2
     assert EventsWithoutSink(kind="nob", count=2) in sinks.telemetry.events
+
+
+@pytest.mark.parametrize(
+    ("events", "hooks", "agents"), [(250, [250], [250] * 2), (251, [250, 1], [250, 250, 2])]
+)
+async def test_what_a_sink_gets_at_once_is_bounded_and_no_pair_is_lost_or_doubled_at_the_border(
+    database: Pool, events: int, hooks: list[int], agents: list[int]
+) -> None:
+    sinks = await prepare(database, events)
+    await sinks.route(1)
+    assert sinks.slices == {"wh": hooks, "agt": agents}
+    got = await sinks.got()
+    assert len(got) == len(set(got)) == 3 * events
 
 
 async def test_a_connection_that_dies_after_a_sink_wrote_neither_loses_nor_doubles(database: Pool) -> None:
