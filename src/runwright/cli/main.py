@@ -19,6 +19,8 @@ from runwright.cli.help import render_index
 from runwright.cli.index import COMMANDS
 from runwright.core.errors import RunwrightError
 
+_JSON: Final = "--json"
+_SHARED_OPTIONS: Final = frozenset({"--url", "--profile", "--tenant", "-o", "--output", _JSON})
 COMPLETE_VARIABLE: Final = "_RUNWRIGHT_COMPLETE"
 
 
@@ -58,9 +60,23 @@ def _command(arguments: list[str]) -> int:
         return ExitCode.OK
     if arguments[0] == "help":
         arguments = [*arguments[1:], "--help"]
+    arguments = with_options_last(arguments)
     if arguments[0] not in COMMANDS:
         return _unknown(arguments[0])
     return _run(arguments)
+
+
+def with_options_last(arguments: list[str]) -> list[str]:
+    """Move options that stand before the command, as in `runwright --url URL jobs list`, behind it."""
+    at = 0
+    while at < len(arguments) and arguments[at].partition("=")[0] in _SHARED_OPTIONS:
+        has_value = "=" not in arguments[at] and arguments[at] != _JSON
+        at += 2 if has_value else 1
+    moved, rest = arguments[:at], arguments[at:]
+    if not rest:
+        return arguments
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], *moved, *rest[end:]]
 
 
 def _unknown(name: str) -> int:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from runwright.cli.remote import Remote, reads
+from runwright.cli.remote import Remote, connects
 
 
-@reads
+@connects
 def mcp(
     remote: Remote,
     *,

@@ -43,8 +43,21 @@ def is_suffix(text: str) -> bool:
 
 
 def short_id(some_id: str, stream: TextIO) -> str:
-    """Return the end of an id on a terminal, which commands take for it; elsewhere all of it."""
-    return f"…{some_id[-SHORT:]}" if stream.isatty() and is_full_id(some_id) else some_id
+    """Return the end of an id on a terminal, which commands take for it; elsewhere, and wide, all of it."""
+    if not Ids.shortened or not stream.isatty() or not is_full_id(some_id):
+        return some_id
+    return f"…{some_id[-SHORT:]}"
+
+
+def show_full_ids() -> None:
+    """Show all of each id from now on, also on a terminal: `-o wide`."""
+    Ids.shortened = False
+
+
+class Ids:
+    """How ids are shown by this command."""
+
+    shortened = True
 
 
 def find_job_id(client: "Runwright", text: str) -> str:

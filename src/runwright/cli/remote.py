@@ -16,6 +16,7 @@ import typer
 
 from runwright.cli.output import Output, OutputFormat, Thing, thing_of
 from runwright.cli.prompts import confirm, require_name
+from runwright.cli.refs import show_full_ids
 from runwright.cli.signatures import CommandFunction, option, own_parameters, sign
 from runwright.cli.target import TargetOptions, find_target, label_of
 from runwright.cli.terminal import note
@@ -153,6 +154,7 @@ _READING: Final[dict[str, tuple[Any, object]]] = {
         None,
     ),
 }
+_FORMAT: Final = ("output", "as_json")
 _WRITING: Final[dict[str, tuple[Any, object]]] = {
     "yes": (Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.", rich_help_panel=_TARGET)], False),
     "yes_to": (
@@ -185,6 +187,11 @@ def reads(command: CommandFunction) -> CommandFunction:
     return _remote(command, _READING)
 
 
+def connects(command: CommandFunction) -> CommandFunction:
+    """Make a command that uses a server, and prints nothing in a format."""
+    return _remote(command, {name: each for name, each in _READING.items() if name not in _FORMAT})
+
+
 def writes(command: CommandFunction) -> CommandFunction:
     """Make a command that changes something on a server."""
     return _remote(command, _READING | _WRITING)
@@ -205,5 +212,7 @@ def _remote(command: CommandFunction, options: Mapping[str, tuple[Any, object]])
 
 def _open(given: Mapping[str, Any]) -> Remote:
     target = TargetOptions(profile=given["profile"], url=given["url"], tenant=given["tenant"])
-    chosen = OutputFormat.JSON if given["as_json"] else given["output"]
+    chosen = OutputFormat.JSON if given.get("as_json") else given.get("output", OutputFormat.TABLE)
+    if chosen is OutputFormat.WIDE:
+        show_full_ids()
     return Remote(target, Output(chosen), yes=given.get("yes", False), yes_to=given.get("yes_to") or ())

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
@@ -206,6 +207,7 @@ def ticks(
     status: Annotated[
         str | None, typer.Option(metavar="STATUS", help="Only these: fired, skipped, missed …")
     ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="The most to show; 0: all.")] = 20,
 ) -> None:
     """List every firing that was due and what became of it, the latest first.
 
@@ -213,7 +215,7 @@ def ticks(
     $ runwright schedules ticks nightly
     """
     found = find_schedule(remote.client, schedule)
-    rows = remote.client.schedules.ticks(found.id, status=status)
+    rows = islice(remote.client.schedules.ticks(found.id, status=status), limit or None)
     remote.output.rows(rows, _TICK_COLUMNS, empty="It has not been due yet.")
 
 

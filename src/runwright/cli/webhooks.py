@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -101,6 +102,7 @@ def deliveries(
     status: Annotated[
         str | None, typer.Option(metavar="STATUS", help="pending, delivered or abandoned.")
     ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="The most to show; 0: all.")] = 20,
 ) -> None:
     """List what was sent to a webhook, newest first.
 
@@ -120,7 +122,7 @@ def deliveries(
         Column("ANSWER", _last_answer, flexible=True),
     )
     rows = remote.client.deliveries.list(found.id, status=status)
-    remote.output.rows(rows, columns, empty="Nothing was sent to it yet.")
+    remote.output.rows(islice(rows, limit or None), columns, empty="Nothing was sent to it yet.")
 
 
 def _last_answer(one: "DeliveryInfo") -> str:

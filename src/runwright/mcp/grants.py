@@ -4,6 +4,8 @@ from enum import IntEnum
 
 import msgspec
 
+from runwright.client import ApiError, AsyncRunwright
+
 
 class Grant(IntEnum):
     """What tools may do; each includes those before it. It is set on the server, never by a client."""
@@ -31,3 +33,22 @@ class ToolPolicy(msgspec.Struct, frozen=True):
     def runs_worker_tools(self) -> bool:
         """Whether there are such tools."""
         return self.worker_tools and self.grant >= Grant.RUN
+
+
+async def usable_grant(api: AsyncRunwright, granted: Grant) -> Grant:
+    """Return what of a grant the role and the scopes of the caller's key allow."""
+    if granted is Grant.READ:
+        return granted
+    try:
+        caller = await api.whoami()
+    except ApiError:  # what is not allowed is refused when it is called
+        return granted
+    if caller.role == _READER:
+        return Grant.READ
+    scopes = caller.key.scopes
+    if scopes is None or _DEPLOY in scopes:
+        return granted
+    return min(granted, Grant.RUN if _RUN in scopes else Grant.READ)
+
+
+_READER, _RUN, _DEPLOY = "tenant-viewer", "run", "deploy"

@@ -137,7 +137,13 @@ class GetLogs(Parameters, frozen=True, kw_only=True):
     job_id: JobId
     tail: Annotated[int, Meta(ge=1, le=1000, description="Only the last lines.")] | UnsetType = UNSET
     grep: (
-        Annotated[str, Meta(max_length=200, description="Only lines with this text, in any case.")]
+        Annotated[
+            str,
+            Meta(
+                max_length=200,
+                description="Only lines with this plain text (no pattern) in their message, in any case.",
+            ),
+        ]
         | UnsetType
     ) = UNSET
     level: Literal["debug", "info", "warn", "error"] | UnsetType = UNSET

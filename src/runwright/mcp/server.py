@@ -13,7 +13,7 @@ from mcp.types import Tool as ToolDefinition
 from runwright import __version__
 from runwright.client import ApiError, ClientError
 from runwright.mcp import analytics, automations, documentation, events, inbox, jobs, schedules, workers
-from runwright.mcp.grants import Grant, ToolPolicy
+from runwright.mcp.grants import Grant, ToolPolicy, usable_grant
 from runwright.mcp.results import ToolResult, cut, fenced
 from runwright.mcp.tools import TOOLS, Tool, ToolContext, ToolError
 from runwright.mcp.worker_tools import PREFIX, WorkerTool, call_worker_tool, list_worker_tools
@@ -45,8 +45,9 @@ def mcp_server(policy: ToolPolicy, context: ToolContext) -> Server[Any, Any]:
 
     @server.list_tools()  # type: ignore[no-untyped-call,untyped-decorator]
     async def list_tools() -> list[ToolDefinition]:
-        tools = [definition(tool) for tool in TOOLS.granted(policy.grant)]
-        if policy.runs_worker_tools:
+        grant = await usable_grant(context.api, policy.grant)
+        tools = [definition(tool) for tool in TOOLS.granted(grant)]
+        if policy.runs_worker_tools and grant >= Grant.RUN:
             tools += [_worker_definition(tool) for tool in await list_worker_tools(context)]
         return tools
 

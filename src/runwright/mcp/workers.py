@@ -1,12 +1,15 @@
 """Tools about workers: what there is, its code, and new versions of it."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
+from pathspec import GitIgnoreSpec
 
 from runwright.client import ApiError
 from runwright.client.models.workers import WorkerInfo
+from runwright.client.upload_rules import NEVER_UPLOADED, PRIVATE_KEY
 from runwright.mcp.field_selection import select_fields
 from runwright.mcp.grants import Grant
 from runwright.mcp.results import ToolOutput, ToolResult, rows_that_fit
@@ -111,8 +114,10 @@ class DeployFiles(Parameters, frozen=True, kw_only=True):
 async def deploy_files(context: ToolContext, parameters: DeployFiles) -> ToolResult:
     """Upload files as a new version of a worker, wait for its build, and let it serve.
 
+    Files for secrets and keys (.env, *.key, .npmrc) are refused.
     The answer names the version to roll back to.
     """
+    _refuse_secrets(parameters.files)
     found = await _find_worker(context, parameters.worker)
     worker = found or await _new_worker(context, parameters)
     try:
@@ -134,6 +139,17 @@ async def deploy_files(context: ToolContext, parameters: DeployFiles) -> ToolRes
     )
 
 
+def _refuse_secrets(files: Mapping[str, str]) -> None:
+    """Raise ToolError for files that `runwright deploy` leaves out whatever it is told: secrets and keys."""
+    never = GitIgnoreSpec.from_lines(NEVER_UPLOADED)
+    for path, text in files.items():
+        if never.match_file(path) or PRIVATE_KEY.search(text.encode()):
+            raise ToolError(
+                f"{path[:200]!r} is never uploaded: it is a file for secrets or keys, or holds one. Nothing"
+                " was deployed. A person keeps values with `runwright secrets set NAME`."
+            )
+
+
 async def _find_worker(context: ToolContext, name: str) -> WorkerInfo | None:
     try:
         return await context.api.workers.get(name)
@@ -146,6 +162,9 @@ async def _find_worker(context: ToolContext, name: str) -> WorkerInfo | None:
 async def _new_worker(context: ToolContext, parameters: DeployFiles) -> WorkerInfo:
     if parameters.runtime is UNSET:
         raise ToolError("There is no worker of this name. To create it, give its `runtime`.")
+    entrypoint = parameters.given("entrypoint")
+    definition = {"name": parameters.worker, "runtime": parameters.runtime, **entrypoint}
+    await context.api.check({"workers": [{"definition": definition}]})
     return await context.api.workers.create(parameters.worker, parameters.runtime)
 
 

@@ -105,6 +105,39 @@ async def test_a_server_only_lets_read_unless_it_is_started_otherwise(server: Se
         assert "--allow deploy" in await refusal(session, "rollback", worker="any", version=1)
 
 
+async def test_a_key_is_shown_the_tools_that_it_can_use(deploy_server: Server) -> None:
+    for role, scopes, expected in (
+        ("tenant-viewer", [], READS),
+        ("tenant-system-admin", ["read", "run"], READS | RUNS),
+        ("tenant-system-admin", ["read"], READS),
+        ("tenant-system-admin", [], READS | RUNS | DEPLOYS),
+    ):
+        options = [part for one in scopes for part in ("--scope", one)]
+        tenant = f"ten_{uuid4().hex}"
+        key = deploy_server.run("keys", "create", "--tenant", tenant, "--role", role, *options)
+        async with over_http(deploy_server.url, key) as session:
+            listed = (await session.list_tools()).tools
+        assert {tool.name for tool in listed} == expected, (role, scopes)
+
+
+async def test_a_deploy_that_is_refused_leaves_no_worker(
+    deploy_server: Server, key: str, rw: Runwright
+) -> None:
+    good = "def handler(input, env):\n    return 1\n"
+    armour = "-----BEGIN PRIVATE KEY-----"
+    async with over_http(deploy_server.url, key) as session:
+        for name, files, entrypoint in (
+            ("secretive", {"main.py": good, ".env": "A=1"}, "main.py"),
+            ("secretive", {"main.py": good, "sub/.env.local": "A=1"}, "main.py"),
+            ("secretive", {"main.py": good, "notes.txt": armour}, "main.py"),
+            ("n" * 201, {"main.py": good}, "main.py"),
+            ("secretive", {"main.py": good}, "../main.py"),
+        ):
+            arguments = {"worker": name, "files": files, "runtime": "python", "entrypoint": entrypoint}
+            assert (await session.call_tool("deploy_files", arguments)).isError, (name, files)
+    assert list(rw.workers.list()) == []
+
+
 async def test_the_definitions_are_few_short_and_strict(deploy_server: Server, key: str) -> None:
     async with over_http(deploy_server.url, key) as session:
         tools = (await session.list_tools()).tools

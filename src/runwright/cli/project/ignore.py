@@ -1,31 +1,12 @@
 """Which files an upload leaves out: by `.gitignore`, by habit, and what must never be uploaded."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from pathspec import GitIgnoreSpec
 
-NEVER: Final = (
-    ".git",
-    ".env",
-    ".env.*",
-    "!.env.example",
-    "*.key",
-    "*.p12",
-    "*.pfx",
-    "*.jks",
-    "*.kdbx",
-    "id_rsa",
-    "id_dsa",
-    "id_ecdsa",
-    "id_ed25519",
-    ".netrc",
-    ".pypirc",
-    ".npmrc",
-)
-"""Left out whatever `include` has: history, secrets and keys."""
+from runwright.client.upload_rules import NEVER_UPLOADED, PRIVATE_KEY
 
 USUALLY: Final = (
     ".venv/",
@@ -52,7 +33,6 @@ OWN: Final = (".gitignore", "/runwright.toml")
 """Left out without a word."""
 
 _KEY_BYTES: Final = 16 * 1024
-_PRIVATE_KEY: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _TEXT_KEYS: Final = frozenset({"", ".pem", ".txt", ".crt", ".asc"})
 
 
@@ -61,7 +41,7 @@ class IgnoreRules:
 
     def __init__(self, root: Path, *, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
         self._root = root
-        self._never = GitIgnoreSpec.from_lines(NEVER)
+        self._never = GitIgnoreSpec.from_lines(NEVER_UPLOADED)
         self._usually = GitIgnoreSpec.from_lines([*USUALLY, *exclude])
         self._own = GitIgnoreSpec.from_lines(OWN)
         self._include = GitIgnoreSpec.from_lines(include)
@@ -130,4 +110,4 @@ def holds_private_key(file: Path, size: int) -> bool:
     """Return whether a small file holds a private key, whatever its name."""
     if size > _KEY_BYTES or file.suffix not in _TEXT_KEYS:
         return False
-    return _PRIVATE_KEY.search(file.read_bytes()) is not None
+    return PRIVATE_KEY.search(file.read_bytes()) is not None

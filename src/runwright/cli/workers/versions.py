@@ -65,11 +65,17 @@ def diff(
 ) -> None:
     """Show what differs between two versions of a worker's code.
 
+    After a rollback to the first version it is that one and the newest.
+
     Examples:
     $ runwright workers diff digest 1 2
     """
     to = read_version(new) if new is not None else remote.client.workers.get(worker).version
-    start = read_version(old) if old is not None else previous_version(remote, worker, to)
+    start = read_version(old) if old is not None else None
+    if start is None and new is None and (newer := _newest_if_first(remote, worker, to)) is not None:
+        start, to = to, newer
+    if start is None:
+        start = previous_version(remote, worker, to)
     found = remote.client.workers.diff(worker, start, to)
     remote.output.thing(found, lambda: _described(found))
 
@@ -80,6 +86,16 @@ def read_version(text: str) -> int:
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) == 0:  # noqa: PLR2004  of the API
         raise UsageError(f"{text!r} is no version.", hint="Write 3 or v3.")
     return int(digits)
+
+
+def _newest_if_first(remote: Remote, worker: str, serving: int) -> int | None:
+    """Return the newest version that could serve, where none before the one that serves could."""
+    able = [
+        one.version
+        for one in remote.client.workers.versions(worker)
+        if one.status == "ready" and one.size_bytes is not None
+    ]
+    return max(able) if able and min(able) == serving < max(able) else None
 
 
 def previous_version(remote: Remote, worker: str, version: int) -> int:

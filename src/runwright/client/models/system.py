@@ -15,6 +15,7 @@ class CallerKeyInfo(Info, frozen=True, kw_only=True):
     name: str = ""
     role: str
     created_at: datetime | None = None
+    scopes: list[str] | None = None
 
 
 class WhoamiInfo(Info, frozen=True, kw_only=True):
