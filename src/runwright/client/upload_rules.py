@@ -1,4 +1,4 @@
-"""What no upload takes, whoever makes it: history, secrets and keys."""
+"""What is left out of every upload: history, secrets and keys."""
 
 import re
 from typing import Final

@@ -140,7 +140,7 @@ async def deploy_files(context: ToolContext, parameters: DeployFiles) -> ToolRes
 
 
 def _refuse_secrets(files: Mapping[str, str]) -> None:
-    """Raise ToolError for files that `runwright deploy` leaves out whatever it is told: secrets and keys."""
+    """Raise ToolError for files that `runwright deploy` never uploads: secrets and keys."""
     never = GitIgnoreSpec.from_lines(NEVER_UPLOADED)
     for path, text in files.items():
         if never.match_file(path) or PRIVATE_KEY.search(text.encode()):
