@@ -578,3 +578,12 @@ def test_what_is_read_from_a_zip_is_what_another_reader_finds(
         theirs = {name: other.read(name) for name in other.namelist() if not name.endswith("/")}
     ours = bundle.contents
     assert {re.sub(r"^(\./)+", "", name): content for name, content in theirs.items()} == ours
+
+
+def test_the_padding_after_an_archive_has_a_bound(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("main.py"))
+    padded = whole.getvalue() + bytes(1024 * 1024)
+    collect(gzip.compress(padded), tmp_path)
+    assert "after its end" in refusal(gzip.compress(padded + bytes(16 * 1024 * 1024)), tmp_path)

@@ -27,6 +27,8 @@ from runwright.workers.bundles.members import (
 BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
 _MOST_RECORD_BYTES: Final = 64 * 1024
+_MOST_PADDING_BYTES: Final = 16 * 1024 * 1024
+"""After its end an archive is filled up to a whole record, by default of 10 KiB."""
 _KINDS: Final = {
     b"0": MemberKind.FILE,
     b"\0": MemberKind.FILE,
@@ -199,8 +201,10 @@ def _exactly(source: ByteSource, size: int) -> bytes:
 def _check_end(source: ByteSource) -> None:
     if any(_exactly(source, BLOCK)):
         raise ArchiveError("The archive is damaged: its end mark is incomplete.")
+    padding = 0
     while rest := source.read(COPY_BYTES):
-        if rest.strip(b"\0"):
+        padding += len(rest)
+        if padding > _MOST_PADDING_BYTES or rest.strip(b"\0"):
             raise ArchiveError("The archive holds something after its end.")
 
 
