@@ -131,10 +131,6 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("POST", "/v1/ava/inbox/{item_id}/links"): (
         "question_links::reading_a_link_changes_nothing_and_an_answer_uses_it",
     ),
-    ("GET", "/v1/shared/question"): ("question_links::reading_a_link_changes_nothing_and_an_answer_uses_it",),
-    ("POST", "/v1/shared/question/answer"): (
-        "question_links::reading_a_link_changes_nothing_and_an_answer_uses_it",
-    ),
     ("POST", "/v1/ava/inbox"): ("questions::a_question_is_asked_and_answered_once",),
     ("DELETE", "/v1/ava/inbox/{item_id}"): ("questions::a_question_is_withdrawn",),
     ("GET", "/v1/ava/inbox/{item_id}"): ("inbox::what_an_agent_flags_waits_for_a_person",),

@@ -27,7 +27,6 @@ PROVED_ELSEWHERE = {
     ("DELETE", "/v1/ava/workers/{worker_id}/state/{key}"): "as above",
     ("POST", "/v1/ava/inbox/{item_id}/answer"): "contract/test_inbox.py",
     ("POST", "/v1/ava/inbox/{item_id}/links"): "contract/test_question_links.py",
-    ("POST", "/v1/shared/question/answer"): "as above",
     ("POST", "/v1/ava/inbox"): "contract/test_questions.py",
     ("DELETE", "/v1/ava/inbox/{item_id}"): "as above",
     ("POST", "/v1/ava/jobs/{job_id}/shares"): "contract/test_shares.py",
