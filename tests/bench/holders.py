@@ -141,6 +141,25 @@ def _schedules(p: Prober) -> None:
     p.send("GET preview", "GET", "/v1/ava/schedules/preview", params=query)
 
 
+def _checks(p: Prober) -> None:
+    path, worker = "/v1/ava/check", {"name": "w", "runtime": "python"}
+    rare = [{"cron": "0,1 0 29 2 1", "timezone": "America/Nuuk"}] * 500
+    p.send(
+        "POST check of schedules", "POST", path, json={"workers": [{"definition": worker, "schedules": rare}]}
+    )
+    prompts = [{"scope": "global", "name": f"t{n}", "event": "webhook", "agent_name": "a", "filter": {"data.a": "x"},
+                "prompt": "{{.Data.a}}" * 350} for n in range(500)]  # fmt: skip
+    p.send("POST check of triggers", "POST", path, json={"automation_triggers": prompts})
+    for name, value in hostile.values(1024 * 1024).items():
+        body = b'{"workers":[{"definition":{"name":"w","runtime":"python","config":{"A":%b}}}]}' % value
+        p.send(f"POST check of a worker's config {name}", "POST", path, content=body, headers=JSON)
+        body = (
+            b'{"workers":[{"definition":{"name":"w","runtime":"python","input_schema":{"enum":[%b]}}}]}'
+            % value
+        )
+        p.send(f"POST check of an input schema {name}", "POST", path, content=body, headers=JSON)
+
+
 def _events(p: Prober) -> None:
     for number in range(20):
         path = {"data." + ".".join("a" * 40): "x", f"data.k{number}": "y"}
@@ -231,7 +250,7 @@ SCENARIOS: Final[dict[str, Callable[[Prober], None]]] = {
     one.__name__.strip("_"): one
     for one in (
         *(_submit_inputs, _submit_batch, _list_jobs, _outputs, _logs, _deploys, _secrets, _schedules),
-        *(_events, _event_log, _ingress, _agents, _webhooks, _workers, _reports, _bulk, _shared),
+        *(_checks, _events, _event_log, _ingress, _agents, _webhooks, _workers, _reports, _bulk, _shared),
         *(connections, schemas, streams, mcp),
     )
 }
@@ -243,6 +262,7 @@ SMALL: Final = ("reports",)
 LARGE: Final[dict[str, tuple[str, ...]]] = {
     "/v1/ava/workers": ("workers", "deploys"),
     "/v1/ava/secrets": ("secrets",),
+    "/v1/ava/check": ("checks",),
     "/v1/ava/jobs": (
         *("submit_inputs", "submit_batch", "list_jobs", "outputs", "logs", "bulk"),
         *("connections", "schemas", "mcp"),

@@ -42,6 +42,7 @@ LEAVE_NO_ROW = {
     ("POST", "/v1/ava/jobs/batch"): "as above",
     ("POST", "/v1/ava/jobs/{job_id}/retry"): "as above",
     ("POST", "/v1/ava/events"): "the event is its own record",
+    ("POST", "/v1/ava/check"): "nothing is created",
 }
 
 

@@ -27,6 +27,8 @@ ELSEWHERE = {
     *(("GET", "/v1/shared/job"), ("GET", "/v1/shared/job/logs")),
     # what senders of webhooks call, with a signature and no key
     *(("POST", "/api/webhooks/global/{}"), ("POST", "/api/webhooks/workspaces/{}/{}")),
+    # by which some of them verify an address before they send
+    *(("GET", "/api/webhooks/global/{}"), ("GET", "/api/webhooks/workspaces/{}/{}")),
 }
 ASKED = re.compile(r'"(GET|POST|PUT|PATCH|DELETE) (/[^"]+)"')
 
