@@ -1,5 +1,6 @@
 """msgspec's validation errors as messages for the client that sent the value."""
 
+import ast
 import re
 from enum import Enum
 from typing import Any, Final, Literal, get_args, get_origin
@@ -18,6 +19,9 @@ _KINDS: Final = {
 }
 _DATE: Final = "Must be an ISO 8601 date and time with a zone, for example 2030-01-31T08:00:00Z."
 
+_PATTERN: Final = re.compile(r"Expected `str` matching regex ('.*'|\".*\")", re.DOTALL)
+"""With the pattern as Python quotes it."""
+
 _RULES: Final = (
     (re.compile(r"Expected `\w+` >= (.+)"), "Must be at least {0}."),
     (re.compile(r"Expected `\w+` <= (.+)"), "Must be at most {0}."),
@@ -25,7 +29,6 @@ _RULES: Final = (
     (re.compile(r"Expected `str` of length <= (\d+)"), "Must have at most {0} characters."),
     (re.compile(r"Expected `array` of length >= (\d+)"), "Must have at least {0} items."),
     (re.compile(r"Expected `array` of length <= (\d+)"), "Must have at most {0} items."),
-    (re.compile(r"Expected `str` matching regex (.+)"), "Must match {0}."),
     (re.compile(r"Object missing required field `(.+)`"), "Lacks the field {0}."),
     (re.compile(r"Object contains unknown field `(.+)`"), "Has the unknown field {0}."),
     (re.compile(r"(?:Number|Integer value) out of range"), "Holds a number that is out of range."),
@@ -47,6 +50,8 @@ def _message(error: str, kind: Any) -> str:  # noqa: ANN401  as above
         return f"Must be one of: {', '.join(_choices(kind))}."
     if "datetime" in error:
         return _DATE
+    if found := _PATTERN.fullmatch(error):
+        return f"Must match {ast.literal_eval(found[1])}."
     for pattern, words in _RULES:
         if found := pattern.fullmatch(error):
             return words.format(*found.groups())

@@ -35,6 +35,7 @@ _LARGE: Final = 1_000_000
 
 _PACKAGE: Final = re.compile(r"^ ?\+ ([A-Za-z0-9_.@/-]+?)(?:==|@)([A-Za-z0-9_.+-]+)$", re.MULTILINE)
 _MOST_PACKAGES: Final = 3
+_NO_CODE_YET: Final = "The worker exists, and nothing serves yet. Mend the code, and repeat the command."
 
 
 class DeployedWorker(msgspec.Struct, kw_only=True):
@@ -118,7 +119,7 @@ class Applying:
             self._step("checked", change.handler)
         self._step("uploaded", _seconds(started))
         try:
-            version = self._built(worker.name, version, time.monotonic())
+            version = self._built(worker.name, version, time.monotonic(), before)
         except KeyboardInterrupt:
             self._transient("")
             raise _detached(worker.name, version) from None
@@ -135,7 +136,7 @@ class Applying:
         ]
         self._write("   ".join(part for part in parts if part))
 
-    def _built(self, name: str, version: "VersionInfo", started: float) -> "VersionInfo":
+    def _built(self, name: str, version: "VersionInfo", started: float, before: int | None) -> "VersionInfo":
         built = version.status == "building"
         while version.status == "building":
             if time.monotonic() - started > self._timeout:
@@ -150,17 +151,18 @@ class Applying:
         self._transient("")
         log = self._client.workers.version_log(version.worker_id, version.version).log if built else ""
         if version.status == "failed":
-            self._failed(name, version, log)
+            self._failed(name, version, log, before=before)
         if built:
             self._step("built", f"{_seconds(started)}   {_packages(log)}")
         return version
 
-    def _failed(self, name: str, version: "VersionInfo", log: str) -> None:
+    def _failed(self, name: str, version: "VersionInfo", log: str, *, before: int | None) -> None:
+        hint = "What served before serves on." if before else _NO_CODE_YET
         lines = printable(log).splitlines()[-_LOG_LINES:]
         sys.stderr.write("".join(f"  │ {line}\n" for line in lines))
         raise CommandError(
             f"The build of {name} v{version.version} failed: {version.error}",
-            hint="What served before serves on.",
+            hint=hint,
         )
 
     def _served(self, name: str, version: "VersionInfo", before: int | None) -> None:

@@ -60,16 +60,31 @@ function fieldJson (value) {
 }
 
 // The name of a field; of one that is too long a note, as its beginning may be that of a secret.
+function readField (fields, name) {
+  let value
+  try {
+    value = fields[name]
+  } catch { // a getter is user code
+    return '"(unprintable)"'
+  }
+  return fieldJson(value)
+}
+
 function fieldName (name) {
   return name.length > NAME_CHARS ? `(${name.length} characters)` : name.replace(CONTROLS, ' ')
 }
 
+function textOf (value, what) {
+  if (typeof value !== 'string') throw new TypeError(`The ${what} is not text`)
+  return value
+}
+
 function fieldsJson (fields) {
   const parts = []
-  const entries = Object.entries(fields ?? {})
+  const entries = Object.keys(fields ?? {})
   let size = 0
-  for (const [name, value] of entries) {
-    const part = `${toJson(fieldName(name))}:${fieldJson(value)}`
+  for (const name of entries) {
+    const part = `${toJson(fieldName(name))}:${readField(fields, name)}`
     size += 3 * part.length
     if (parts.length >= FIELDS || size > 3 * FIELDS_BYTES) {
       parts.push(`"dropped_fields":${entries.length - parts.length}`)
@@ -223,20 +238,20 @@ class SandboxedJob {
   }
 
   async get (key, otherwise = null) {
-    return this.#running().ask({ op: 'get', key: String(key) }) ?? otherwise
+    return this.#running().ask({ op: 'get', key: textOf(key, 'key') }) ?? otherwise
   }
 
   async set (key, value, options = {}) {
     const expected = 'expect' in options ? { expect: options.expect ?? null } : {}
-    return this.#running().ask({ op: 'set', key: String(key), value: value ?? null, ...expected })
+    return this.#running().ask({ op: 'set', key: textOf(key, 'key'), value: value ?? null, ...expected })
   }
 
   async emit (type, payload = {}, { key } = {}) {
-    return this.#running().ask({ op: 'emit', type: String(type), payload, key: key == null ? null : String(key) })
+    return this.#running().ask({ op: 'emit', type: textOf(type, 'type'), payload, key: key == null ? null : String(key) })
   }
 
   async start (worker, input = {}, { key } = {}) {
-    return this.#running().ask({ op: 'start', worker: String(worker), input, key: key == null ? null : String(key) })
+    return this.#running().ask({ op: 'start', worker: textOf(worker, 'worker'), input, key: key == null ? null : String(key) })
   }
 
   #running () {
