@@ -5,13 +5,13 @@ own webhooks ignore the content type (`strict` is false): there, what is no JSON
 """
 
 import json
-import re
 import zlib
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from runwright.core.half_characters import replace_halves
 from runwright.core.json_depth import nests_too_deeply
 from runwright.core.template_context import Json
 
@@ -30,12 +30,6 @@ _CHARSETS: Final = {
 _FORM: Final = "application/x-www-form-urlencoded"
 _MULTIPART: Final = "multipart/"
 _BOM: Final = "\ufeff"
-_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_ESCAPE: Final = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-"""An escape of JSON: a surrogate pair, half of one, or any other."""
 
 
 class UnreadableBodyError(ValueError):
@@ -70,7 +64,7 @@ def read_webhook_body(
     body = _decompressed(body, content_encoding, limit_bytes)
     kind = _media_type(content_type)
     text = _decoded(body, content_type, strict=strict)
-    readable = _replace_halves(text) if strict else text
+    readable = replace_halves(text) if strict else text
     fields = _json_object(readable)
     if fields is not None:
         return WebhookBody(text=text, fields=fields)
@@ -153,13 +147,6 @@ def _is_whole(text: str) -> bool:
     return bool(text) and "\0" not in text
 
 
-def _replace_halves(text: str) -> str:
-    """Return JSON with half a surrogate pair as U+FFFD: senders cut texts within a character."""
-    if _HALF.search(text) is None:
-        return text
-    return _ESCAPE.sub(lambda found: "\\ufffd" if found["half"] else found[0], text)
-
-
 def _json_object(text: str) -> dict[str, Json] | None:
     """Return the fields of a text that is a JSON object, not nested too deeply; None for any other."""
     encoded = text.encode(errors="surrogatepass")
@@ -200,7 +187,7 @@ def _read_form(text: str) -> WebhookBody:
         given.setdefault(name, []).append(value)
     fields: dict[str, Json] = {name: one[0] if len(one) == 1 else one for name, one in given.items()}
     payload = fields.get("payload")
-    inner = _json_object(_replace_halves(payload)) if isinstance(payload, str) else None
+    inner = _json_object(replace_halves(payload)) if isinstance(payload, str) else None
     if inner is not None:
         return WebhookBody(text=str(payload), fields=inner)
     return WebhookBody(text=text, fields=fields)

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import inspect
 
 from runwright.core.errors import InvalidError, MalformedError
+from runwright.core.half_characters import first_half
 from runwright.core.json_text import count_containers
 from runwright.core.struct_fields import inspect_fields
 from runwright.http.validation_messages import explain_mismatch
@@ -46,6 +47,9 @@ MOST_CONTAINERS: Final = 20_000
 """Lists and objects in a body of which objects are made; each takes the time of many other values."""
 
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
+_SEARCHED_BYTES: Final = 64 * 1024
+"""Bodies in which a more helpful reason is looked for than the decoder has."""
+
 _LOST_PLUS: Final = re.compile(r"(T[0-9:.]+) (\d\d:?\d\d)\Z", re.ASCII)
 _UNKNOWN: Final = "Is not a known field."
 _WHOLE: Final = re.compile(rb"(-?[0-9]+)\.0+")
@@ -94,7 +98,7 @@ class Validator(Generic[T]):
                 refuse_many_containers(bytes(body))
             return self._decode_whole(body) or self._gather(self._split(body), _decode_field)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _refuse_malformed(error)
+            _refuse_malformed(error, body)
 
     def _decode_whole(self, body: bytes | msgspec.Raw) -> T | None:
         """Return the struct, or None if any field is invalid."""
@@ -244,9 +248,12 @@ def _struct_of(fields: Sequence[tuple[str, Any, Any]], *, strict: bool) -> type[
     return msgspec.defstruct("Parts", named, forbid_unknown_fields=strict, rename=names)
 
 
-def _refuse_malformed(error: Exception) -> NoReturn:
+def _refuse_malformed(error: Exception, body: bytes | msgspec.Raw) -> NoReturn:
     """Raise the error for a body that is not JSON."""
-    if isinstance(error, RecursionError):
+    half = first_half(bytes(body).decode(errors="replace")) if len(bytes(body)) <= _SEARCHED_BYTES else None
+    if half is not None:
+        reason = f"it has half of a surrogate pair, {half}, as of a text that was cut within a character"
+    elif isinstance(error, RecursionError):
         reason = "it is nested too deeply"
     elif isinstance(error, UnicodeDecodeError):
         reason = "it is not UTF-8"

@@ -48,6 +48,9 @@ async def test_an_error_is_reported_with_its_causes_and_its_own_properties(
     for part in ("E_TOP", "-5", "AggregateError: both failed", "RangeError: first", "Error: second"):
         assert part in outcome.error_stack
     assert "harness" not in outcome.error_stack
+    source = f"{begin} () => {{ const e = new Error('top'); e.cause = new TypeError('x', {{ cause: e }}); throw e }}"
+    outcome = (await stage.run(source, runtime=runtime)).outcome
+    assert outcome.error_message == "top (cause: TypeError: x (cause: [circular]))"
 
 
 async def test_a_python_traceback_shows_the_users_frames_only(stage: Stage) -> None:

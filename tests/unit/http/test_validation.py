@@ -80,3 +80,15 @@ def test_an_integer_may_be_written_with_a_fraction_of_zero_as_json_schema_has_it
         with pytest.raises((InvalidError, MalformedError)):
             Validator(Body).from_json(b'{"name": "n", "a-value": %b}' % other)
     assert set(fields_of(Validator(Body), b'{"name": 1.0}')) == {"name"}
+
+
+@pytest.mark.parametrize("half", [r"\ud83d", r"\ud83d x", r"\udc00", r"\\\ud83d\n"])
+def test_half_a_character_is_named_as_what_is_wrong(half: str) -> None:
+    with pytest.raises(MalformedError, match="half of a surrogate pair"):
+        Validator(Body).from_json(b'{"name": "%b"}' % half.encode())
+
+
+@pytest.mark.parametrize("whole", [r"\ud83d\ude00", r"\\ud83d", "é"])
+def test_a_body_that_ends_early_is_named_as_that_although_it_has_characters_in_escapes(whole: str) -> None:
+    with pytest.raises(MalformedError, match="truncated"):
+        Validator(Body).from_json(b'{"name": "%b", "value": ' % whole.encode())

@@ -177,7 +177,7 @@ export function describe (error, { isError, inspect, internalFrame }) {
   const message = text && name !== 'Error' && !wrapped ? `${name}: ${text}` : text || name
   const plain = error.cause === undefined && !keys(error).length && !isArray(error.errors)
   const stack = plain || typeof error.stack !== 'string' ? error.stack : inspect(error)
-  return [message + because(error, isError, 0), typeof stack === 'string' ? withoutFrames(stack, internalFrame) : '']
+  return [message + because(error, isError, [error]), typeof stack === 'string' ? withoutFrames(stack, internalFrame) : '']
 }
 
 // Returns a stack without the frames of no interest. The last one of an error may open what is printed after it.
@@ -190,13 +190,15 @@ function withoutFrames (stack, internalFrame) {
   return lines.join('\n')
 }
 
-function because (error, isError, level) {
-  if (level >= LEVELS_OF_ERRORS) return ''
+// Returns what an error was caused by. `above`: the errors that it is in, itself last; one that is in itself is not repeated.
+function because (error, isError, above) {
+  if (above.length > LEVELS_OF_ERRORS) return ''
   const brief = (one) => {
     if (!isError(one)) return String(one) // whole: where it were cut a secret could begin
+    if (above.includes(one)) return '[circular]'
     const name = String(one.name)
     const text = String(one.message || one.code || '')
-    return `${text ? `${name}: ${text}` : name}${because(one, isError, level + 1)}`
+    return `${text ? `${name}: ${text}` : name}${because(one, isError, [...above, one])}`
   }
   const combined = isArray(error.errors) && error.errors.length
     ? ` (${error.errors.slice(0, CAUSES).map(brief).join('; ')}${error.errors.length > CAUSES ? '; …' : ''})`
