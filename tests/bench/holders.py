@@ -147,7 +147,7 @@ def _checks(p: Prober) -> None:
     p.send(
         "POST check of schedules", "POST", path, json={"workers": [{"definition": worker, "schedules": rare}]}
     )
-    prompts = [{"scope": "global", "name": f"t{n}", "event": "webhook", "agent_name": "a", "filter": {"data.a": "x"},
+    prompts = [{"scope": "global", "name": f"t{n}", "event": "some.event", "agent_name": "a", "filter": {"data.a": "x"},
                 "prompt": "{{.Data.a}}" * 350} for n in range(500)]  # fmt: skip
     p.send("POST check of triggers", "POST", path, json={"automation_triggers": prompts})
     for name, value in hostile.values(1024 * 1024).items():
@@ -192,6 +192,15 @@ def _agents(p: Prober) -> None:
     p.note("POST events for agents")
     p.send("GET agents", "GET", "/api/v1/agents", params={"limit": 200})
     p.send("GET executions", "GET", "/api/v1/executions", params={"limit": 200})
+
+
+def _questions(p: Prober) -> None:
+    for name, value in hostile.values(250 * 1024).items():
+        body = b'{"question":"q","payload":{"a":%b}}' % value
+        p.send(f"POST question {name}", "POST", "/v1/ava/inbox", content=body, headers=JSON)
+    for text in ("q" * 1000, "é" * 1000):
+        p.send("POST question of a long text", "POST", "/v1/ava/inbox", json={"question": text})
+    p.send("GET inbox", "GET", "/v1/ava/inbox", params={"per_page": 100})
 
 
 def _webhooks(p: Prober) -> None:
@@ -250,7 +259,19 @@ SCENARIOS: Final[dict[str, Callable[[Prober], None]]] = {
     one.__name__.strip("_"): one
     for one in (
         *(_submit_inputs, _submit_batch, _list_jobs, _outputs, _logs, _deploys, _secrets, _schedules),
-        *(_checks, _events, _event_log, _ingress, _agents, _webhooks, _workers, _reports, _bulk, _shared),
+        *(
+            _checks,
+            _events,
+            _event_log,
+            _ingress,
+            _agents,
+            _questions,
+            _webhooks,
+            _workers,
+            _reports,
+            _bulk,
+            _shared,
+        ),
         *(connections, schemas, streams, mcp),
     )
 }
@@ -273,7 +294,7 @@ LARGE: Final[dict[str, tuple[str, ...]]] = {
     "/v1/ava/analytics": SMALL,
     "/v1/ava/events": ("event_log",),
     "/v1/ava/stream": ("event_log", "streams"),
-    "/v1/ava/inbox": ("agents",),
+    "/v1/ava/inbox": ("agents", "questions"),
     "/v1/ava/whoami": SMALL,
     "/v1/ava/sharing": SMALL,
     "/v1/shared": ("shared",),

@@ -38,6 +38,8 @@ ROUTES: Final = Routes(AVA, "/v1/ava/check", tag="Workers")
 
 _CheckOne = Callable[[msgspec.Raw, str], Awaitable[None]]
 _FIELD: Final = re.compile(r"(?:job|trigger)\.([\w.\[\]-]+) (.*)", re.DOTALL)
+_VERSION: Final = Validator(VersionPart, lenient=True)
+_SCHEMA: Final = Validator(SchemaPart, {"input_schema": check_input_schema}, lenient=True)
 _JOB: Final = Validator(JobDefinition)
 _TRIGGER: Final = Validator(TriggerDefinition)
 _UNUSED_SECRET: Final = "checked without its secret"  # noqa: S105  none, but a webhook needs one
@@ -73,14 +75,6 @@ async def check_definitions(request: Request) -> Data[CheckOut]:
     await check.everything(body)
     check.problems.raise_if_any()
     return Data(CheckOut(valid=True, warnings=check.warnings))
-
-
-def _decoded(definition: msgspec.Raw, kind: type[S]) -> S:
-    """Return a part of a definition; where its fields have other types, which is reported, an empty one."""
-    try:
-        return msgspec.json.decode(definition, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return kind()
 
 
 class _Check:
@@ -127,13 +121,21 @@ class _Check:
         is_valid = True
         for check in (self._worker, self._version, self._schema):
             is_valid = await self._one(f"{place}.definition", check, worker.definition) and is_valid
-        schema = _decoded(worker.definition, SchemaPart).input_schema if is_valid else None
+        part = await self._part(_SCHEMA, worker.definition) if is_valid and worker.schedules else None
+        schema = None if part is None else part.input_schema
 
         async def check_schedule(definition: msgspec.Raw, _place: str) -> None:
             await self._schedule(definition, schema)
 
         for n, schedule in enumerate(worker.schedules):
             await self._one(f"{place}.schedules.{n}", check_schedule, schedule)
+
+    async def _part(self, validator: Validator[S], definition: msgspec.Raw) -> S | None:
+        """Return a part of a definition; None where it is wrong, which the check of the whole reports."""
+        try:
+            return await self._request.validate(validator, bytes(definition))
+        except (InvalidError, MalformedError):
+            return None
 
     async def _worker(self, definition: msgspec.Raw, _place: str) -> None:
         rule = {"runtime": require_runtime(await self._services.reports.runtimes())}
@@ -142,16 +144,16 @@ class _Check:
 
     async def _version(self, definition: msgspec.Raw, _place: str) -> None:
         """Check the release line, also where other fields are wrong."""
-        version = _decoded(definition, VersionPart)
-        if version.runtime is not None:
+        version = await self._part(_VERSION, definition)
+        if version is not None and version.runtime is not None:
             runtimes = await self._services.reports.runtimes()
             require_version(runtimes[version.runtime.value], version.runtime_version)
 
     async def _schema(self, definition: msgspec.Raw, _place: str) -> None:
         """Check the input schema, also where other fields are wrong."""
-        schema = _decoded(definition, SchemaPart).input_schema
-        if schema is not None and not any(True for _ in check_input_schema(schema)):
-            await self._services.workers.check_schema(self._request.tenant_id, schema)
+        part = await self._part(_SCHEMA, definition)
+        if part is not None and part.input_schema is not None:
+            await self._services.workers.check_schema(self._request.tenant_id, part.input_schema)
 
     async def _schedule(self, definition: msgspec.Raw, schema: dict[str, Any] | None) -> None:
         body = await self._request.validate(CHECK_SCHEDULE, bytes(definition))
