@@ -39,6 +39,7 @@ UNSAYABLE: Final = {
     "answers differ, a default is one of them, and a default and a quorum need a time": (
         "POST /v1/ava/inbox",
     ),
+    "definitions are as the bodies that create them, which have such rules": ("POST /v1/ava/check",),
     "a URL is one that the server may call": (
         "POST /v1/webhooks",
         "PATCH /v1/webhooks/{webhook_id}",

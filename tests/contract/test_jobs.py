@@ -287,11 +287,13 @@ def test_each_attempt_keeps_its_error(api: Api) -> None:
     for attempt in attempts:
         assert attempt.keys() == {
             *("attempt", "status", "worker_version", "executor_id", "started_at", "completed_at"),
-            *("duration_ms", "error"),
+            *("duration_ms", "error", "claimed_at"),
         }
         assert attempt["status"] == "failed"
         assert attempt["error"]["code"] == "handler_error"
         assert TIME.fullmatch(attempt["started_at"])
+        assert TIME.fullmatch(attempt["claimed_at"])
+        assert attempt["claimed_at"] <= attempt["started_at"]
 
 
 def test_a_waiting_job_explains_itself(api: Api, worker_id: str) -> None:

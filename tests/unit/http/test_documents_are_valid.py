@@ -53,12 +53,13 @@ def test_operations_have_names_tags_and_words_of_their_own(documents: dict[str, 
                 assert "$ref" in parameter or parameter["schema"], parameter
 
 
-def test_every_body_of_ours_has_an_example(documents: dict[str, Any]) -> None:
+def test_every_body_of_ours_that_is_text_has_an_example(documents: dict[str, Any]) -> None:
     bodies = [
         (one["operationId"], kind, content)
         for one in _operations(documents["ava"])
         if not one["operationId"].startswith("send_")
         for kind, content in one.get("requestBody", {}).get("content", {}).items()
+        if content["schema"].get("format") != "binary"
     ]
     assert len(bodies) > 20
     assert [(name, kind) for name, kind, content in bodies if not content.get("example")] == []

@@ -25,10 +25,7 @@ RUNTIME_VERSION: Final = rf"^({SERVER_DEFAULT}|[0-9]{{1,3}}(\.[0-9]{{1,3}})?)$"
 VERSION_PATTERN: Final = "^[1-9][0-9]{0,8}$"
 _IS_VERSION: Final = re.compile(VERSION_PATTERN.rstrip("$") + r"\Z")
 
-_ARCHIVE: Final = {
-    "schema": {"type": "string", "format": "binary"},
-    "example": "(the bytes of a zip archive with main.py)",
-}
+_ARCHIVE: Final = {"schema": {"type": "string", "format": "binary"}}
 _FORM: Final = {
     "schema": {
         "type": "object",
