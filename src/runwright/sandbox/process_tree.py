@@ -8,7 +8,8 @@ that it holds. Killing root makes the kernel kill everything in its namespace, a
 readable only after the last process is gone: that confirms the end. All signals go through pidfds, so
 that a reused pid is never hit. A guard, if there is one, knows root before root is unblocked, and kills it
 when the lease is over (see `lease_guard`). Without bwrap (isolation `process`) outer and root are the same
-process.
+process, which does not wait: its limits are set as soon as it is started, for once it has a uid of its own a
+server without CAP_SYS_RESOURCE may not.
 """
 
 import asyncio
@@ -98,6 +99,7 @@ class ProcessTree:
         "_set_limits",
         "_socket",
         "_starter",
+        "_wrapped",
         "error",
         "gone",
         "killed",
@@ -126,6 +128,7 @@ class ProcessTree:
         self._on_gone = on_gone
         self._guard = guard
         self._number = self._guarded_uid = self._outer = 0
+        self._wrapped = True
         self._outer_fd = self._root_fd = self._info = self._block = -1
         self._info_data = b""
         self._socket = 0
@@ -142,6 +145,7 @@ class ProcessTree:
         if launch.seccomp is not None:
             sources[SECCOMP_FD] = launch.seccomp
         inner_ends: list[int] = []
+        self._wrapped = launch.wrapped
         self._guarded_uid = 0 if launch.wrapped else launch.uid
         if launch.wrapped:
             self._info, info = os.pipe2(os.O_CLOEXEC)
@@ -158,8 +162,9 @@ class ProcessTree:
         finally:
             for fd in inner_ends:
                 os.close(fd)
-        starting = self._starter.submit(_start, launch, copies, self._limits)
-        self._then(starting, lambda: self._started(starting, wrapped=launch.wrapped))
+        set_limits = None if launch.wrapped else self._set_limits
+        starting = self._starter.submit(_start, launch, copies, self._limits, set_limits)
+        self._then(starting, lambda: self._started(starting))
 
     def _then(self, work: "Future[Result]", then: Callable[[], None]) -> None:
         """Call `then` in the loop when the starter thread has done the work."""
@@ -170,7 +175,7 @@ class ProcessTree:
 
         work.add_done_callback(schedule)
 
-    def _started(self, starting: "Future[tuple[int, int]]", *, wrapped: bool) -> None:
+    def _started(self, starting: "Future[tuple[int, int]]") -> None:
         try:
             self._outer, self._outer_fd = starting.result()
         except Exception as error:  # noqa: BLE001  nothing was started, and the owner must be notified
@@ -180,7 +185,7 @@ class ProcessTree:
             self._on_gone()
             return
         self._loop.add_reader(self._outer_fd, self._outer_ended)
-        if wrapped:
+        if self._wrapped:
             self._loop.add_reader(self._info, self._read_info)
         else:
             self._attach(self._outer)
@@ -240,7 +245,8 @@ class ProcessTree:
         if not self.killed:
             try:
                 attaching.result()
-                self._set_limits(self.root_pid)
+                if self._wrapped:
+                    self._set_limits(self.root_pid)
             except OSError as error:
                 self.error, self.killed = error, True
         if self.killed:
@@ -295,9 +301,15 @@ class ProcessTree:
         self._on_gone()
 
 
-def _start(launch: Launch, copies: dict[int, int], limits: ResourceLimits) -> tuple[int, int]:
+def _start(
+    launch: Launch,
+    copies: dict[int, int],
+    limits: ResourceLimits,
+    set_limits: Callable[[int], None] | None,
+) -> tuple[int, int]:
     """Start the process, in its network namespace if it has one; return its pid and pidfd.
 
+    `set_limits` sets the limits of a process that does not wait for them.
     Closes the copies. If a step fails after the start, the process is killed, because nothing else would.
     """
     started: list[int] = []
@@ -316,6 +328,8 @@ def _start(launch: Launch, copies: dict[int, int], limits: ResourceLimits) -> tu
             start(launch.argv, {})
         else:
             launch.network.start(launch.argv, NETWORK_FD, start)
+        if set_limits is not None:
+            set_limits(started[0])
         _apply_priority(started[0], launch, limits)
         return started[0], os.pidfd_open(started[0])
     except BaseException:

@@ -1,16 +1,20 @@
 """No two sandboxes have the same uid at once, whichever servers they are of."""
 
 import asyncio
+import os
 import pwd
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runwright.runtimes.host import Host
 from runwright.sandbox import user_ids
 from runwright.sandbox.user_ids import BLOCK_UIDS, FIRST_UID, UserIds
 from tests.integration.conftest import MakeStage
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Servers:
@@ -115,3 +119,21 @@ async def test_the_end_of_a_sandbox_is_not_the_end_of_one_of_another_server(
     await one.finish(ends)
     await other.finish(stays)
     assert stays.outcome.error_message == ""
+
+
+async def test_a_process_that_has_its_uid_before_the_loop_looks_has_its_limits(
+    make_stage: MakeStage, bare: Host
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root gives processes a uid of their own")
+    stage = await make_stage(bare)
+    source = (
+        "import resource\ndef handler(input, env):\n    return resource.getrlimit(resource.RLIMIT_CORE)\n"
+    )
+    played = stage.assign(source)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not any(child.uids().real >= FIRST_UID for child in psutil.Process().children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)  # noqa: ASYNC251  the loop is held on purpose
+    await stage.finish(played)
+    assert played.output == [0, 0]
