@@ -87,6 +87,7 @@ def _ids(rw: Runwright) -> dict[str, str]:
     rw.agents.register("triage", ["custom.nothing"])
     reviewer = Reviewer(rw)
     questions = {f"exn_01jd9x3v7m000000000000000{n}": reviewer.ask(n=n) for n in range(3)}
+    questions["qst_01jd9x3v7m0000000000000000"] = rw.inbox.ask("Refund 120 EUR?").id
     return questions | {"evt_01jd9x3v7m0000000000000000": rw.events.publish("custom.example").id}
 
 
