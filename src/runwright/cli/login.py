@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
+import msgspec
 import typer
 
 from runwright.cli.profile import open_profiles
@@ -60,6 +61,8 @@ def login(
         url=url.rstrip("/"), api_key=key, tenant=tenant, role=role, protected=protected
     )
     identity = ask_identity(open_client(targets.of_profile(name, made)))
+    if key is not None and tenant is None:
+        made = msgspec.structs.replace(made, key_tenant=identity.tenant)
     profiles.save(name, made, use=True)
     _show(name, made, identity)
 

@@ -79,4 +79,5 @@ def local_address() -> str:
 def label_of(target: "ServerTarget") -> str:
     """Return `profile/tenant` for a target; without a profile the host."""
     name = target.profile or ("local" if is_this_machine(target.url) else urlsplit(target.url).netloc)
-    return f"{name}/{target.credentials.tenant}" if target.credentials.tenant else name
+    tenant = target.credentials.tenant or target.key_tenant
+    return f"{name}/{tenant}" if tenant else name

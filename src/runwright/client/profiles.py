@@ -43,6 +43,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     role: str | None = None
     protected: bool = False
     """Whether commands that change something ask for its name first."""
+    key_tenant: str | None = None
+    """The tenant of the key, as the server has said; it is only shown."""
 
     def __repr__(self) -> str:
         key = "None" if self.api_key is None else "'…'"

@@ -42,6 +42,8 @@ class ServerTarget(msgspec.Struct, frozen=True, kw_only=True):
     profile: str | None = None
     """The profile that it comes from."""
     protected: bool = False
+    key_tenant: str | None = None
+    """The tenant of the key, where the profile has it."""
 
 
 def explicit_target(
@@ -111,6 +113,7 @@ def of_profile(
         credentials=_completed(credentials),
         profile=name,
         protected=profile.protected,
+        key_tenant=profile.key_tenant if key is None else None,
     )
     if credentials.api_key is None and is_loopback(target.url):
         local = local_target(target.url, tenant=credentials.tenant)

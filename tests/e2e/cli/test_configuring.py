@@ -31,6 +31,9 @@ def test_a_piped_key_comes_before_that_of_the_data_directory(home: Home, server:
         assert "platform-admin" in home.ok(login, **own)
         assert home.run(login, input="rwk_wrong", **own).returncode == 4
         assert "platform-admin" not in home.ok(login, input=key, **own)
+    written = home.run("runwright secrets set TOKEN --profile a", input="x", **own)
+    tenant = json.loads(home.ok("runwright whoami --profile a -o json", **own))["tenant"]
+    assert written.stderr.startswith(f"→ a/{tenant}  {server.url}"), "a write says which tenant it changes"
 
 
 def test_a_schedule_from_its_creation_to_its_end(home: Home, rw: Runwright, worker: str) -> None:
