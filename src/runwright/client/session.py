@@ -94,9 +94,11 @@ class Session:
         self._api_key = credentials.api_key
         self._timeout = timeout
         self._retries = retries
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; from now on requests are refused with SetupError."""
+        self._is_closed = True
         await self._transport.close()
 
     async def sleep(self, seconds: float) -> None:
@@ -135,6 +137,7 @@ class Session:
         `route` is a method and a path with `{names}` for which `ids` are set in. Without `check` the first
         answer is returned, whatever its status.
         """
+        self._require_open()
         request = self._request(route, ids, parts)
         attempt = 0
         while True:
@@ -156,6 +159,7 @@ class Session:
         It continues until the consumer stops, or the server cannot be reached as often as a request would be
         sent.
         """
+        self._require_open()
         method, _, path = route.partition(" ")
         request = ApiRequest(
             method=method,
@@ -182,6 +186,10 @@ class Session:
                 raise lost
             attempt += 1
             await self._transport.sleep(seconds)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise SetupError("The client is closed.")
 
     def _request(self, route: str, ids: Sequence[str], parts: RequestParts) -> ApiRequest:
         method, _, path = route.partition(" ")
